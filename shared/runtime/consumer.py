@@ -1,0 +1,399 @@
+"""The batch consumer: exactly-once effects from an at-least-once log.
+
+1. Poll a batch of every assigned partition, and decode it.
+2. Begin. Advance the stored positions with a check of the expected ones: who lost the partition
+   fails here and changes nothing. Remember the ids; drop what was seen.
+3. Call each handler once with its events. Insert what leaves into the outbox.
+4. Commit. Wake the relay. Tell Kafka the position too, best effort, for lag tools.
+5. On assignment, and after any failure, seek to the positions in the database.
+
+A batch that fails for a reason of its own is halved until the poisoned event is alone; that one
+becomes a dead letter in the same transaction that moves past it.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from shared.clock import EventClock, monotonic_seconds, wall_now
+from shared.events.envelope import Event
+from shared.retry import Backoff
+from shared.runtime import inbox, metrics
+from shared.runtime.continuity import Continuity
+from shared.runtime.db import Transaction
+from shared.runtime.dead import DeadLetter, original_record, row_of_dead
+from shared.runtime.event_clock import persist
+from shared.runtime.failures import Fenced, TooManyDeadLetters, is_transient
+from shared.runtime.inbox import Message, Move
+from shared.runtime.lag import LagWatch
+from shared.runtime.log import LogReader, LogUnavailable, OffsetGone, Record, TopicPartition
+from shared.runtime.pace import RECORDS_MIN, paced
+from shared.runtime.service import Context, Subscription
+from shared.runtime.telemetry import event_fields, logger, span, told
+
+_log = logger("consumer")
+CONFLICT = "ConflictingContent"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive records of one partition, decoded."""
+
+    partition: TopicPartition
+    records: Sequence[Record]
+    messages: Sequence[Message]
+    dead: Sequence[DeadLetter] = ()
+
+    @property
+    def next_offset(self) -> int:
+        return self.records[-1].offset + 1
+
+
+@dataclass(slots=True)
+class DeadBound:
+    """Bounds dead letters: at most `ratio_max` of the last events, once there are `count_min`."""
+
+    ratio_max: float
+    count_min: int
+    outcomes: deque[bool] = field(default_factory=deque)
+    window: int = 1_000
+
+    def allows(self, applied: int, dead: int) -> bool:
+        """Whether such a batch stays within the bound; it is counted once it is committed."""
+        recent = self._with(applied, dead)
+        lost = sum(recent)
+        return not dead or lost < self.count_min or lost <= self.ratio_max * len(recent)
+
+    def count(self, applied: int, dead: int) -> None:
+        """Remembers a batch that was committed."""
+        self.outcomes = deque(self._with(applied, dead))
+
+    def _with(self, applied: int, dead: int) -> list[bool]:
+        return [*self.outcomes, *([False] * applied), *([True] * dead)][-self.window :]
+
+
+class Consumer:
+    """Reads a service's topics and applies them. One per process, in the worker's event loop."""
+
+    def __init__(
+        self,
+        context: Context,
+        subscriptions: Sequence[Subscription],
+        make_reader: Callable[[], LogReader],
+    ) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._by_topic = {one.topic.name: one for one in subscriptions}
+        self._make_reader = make_reader
+        self._reader = make_reader()
+        self._lag = LagWatch(context)
+        self._positions: dict[TopicPartition, int] = {}
+        self._continuity = Continuity()
+        self._busy = asyncio.Lock()
+        self._records_max = min(RECORDS_MIN * 10, self._settings.batch_records_max)
+        self._stopping = asyncio.Event()
+        self._bound = DeadBound(
+            self._settings.dead_ratio_max,
+            self._settings.dead_count_min,
+            window=self._settings.dead_window_events,
+        )
+
+    async def assigned(
+        self, partitions: frozenset[TopicPartition]
+    ) -> Mapping[TopicPartition, int | None]:
+        """Where to start: the stored position, or the beginning of what was never read."""
+        async with self._busy:
+            self._positions = await self._load(partitions)
+            self._continuity.expect(partitions)
+            return dict(self._positions)
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Forgets positions, after the batch in hand; the database has them."""
+        async with self._busy:
+            for partition in partitions:
+                self._positions.pop(partition, None)
+
+    async def run(self) -> None:
+        """Until stopped. A bound or retention that was passed ends the work, loudly."""
+        delays = Backoff().delays()
+        while not self._stopping.is_set():
+            try:
+                await self._reader.start(self)
+                delays = Backoff().delays()
+                while not self._stopping.is_set():
+                    await self._turn()
+            except (TooManyDeadLetters, OffsetGone) as end:
+                self._context.health.stopped_because = f"{type(end).__name__}: {end}"
+                _log.error("consumer stopped", reason=str(end))
+                await self._stopping.wait()
+            except LogUnavailable as away:
+                self._context.health.waits("kafka", str(away)[:200])
+                _log.warning("kafka is away", detail=str(away)[:200])
+                await self._pause(next(delays))
+            finally:
+                await self._reader.stop()
+            self._reader = self._make_reader()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then leave the group."""
+        self._stopping.set()
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _turn(self) -> None:
+        self._context.health.works()
+        batch = await self._reader.poll(
+            records_max=self._records_max, timeout_seconds=self._settings.poll_seconds
+        )
+        try:
+            await self._context.failpoints.reach("consumer.after_poll")
+            if batch:
+                await self._handle(batch)
+        except (TooManyDeadLetters, OffsetGone):
+            raise
+        except Exception as error:
+            if not (isinstance(error, Fenced) or is_transient(error)):
+                raise
+            await self._recover(error)
+        await self._lag.check(self._reader)
+
+    async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        started = monotonic_seconds()
+        async with self._busy:
+            if any(partition not in self._positions for partition in batch):
+                raise Fenced("records of a partition whose position is not loaded")
+            slices = [
+                self._decode(partition, records)
+                for partition, polled in batch.items()
+                if (records := self._unread(partition, polled))
+            ]
+            if slices:
+                await self._apply_or_halve(slices)
+        await self._reader.commit(dict(self._positions))
+        self._adapt(
+            monotonic_seconds() - started,
+            sum(len(one.records) for one in slices),
+        )
+
+    def _unread(self, partition: TopicPartition, polled: Sequence[Record]) -> Sequence[Record]:
+        at = self._positions[partition]
+        return self._continuity.unread(partition, at, polled, self._reader.seek)
+
+    def _adapt(self, seconds: float, records: int) -> None:
+        """More records a batch while there is lag, fewer when a batch takes too long."""
+        metrics.BATCH_SECONDS.observe(seconds)
+        self._records_max = paced(self._records_max, records, seconds, self._settings)
+
+    def _decode(self, partition: TopicPartition, records: Sequence[Record]) -> Slice:
+        messages: list[Message] = []
+        dead: list[DeadLetter] = []
+        for record in records:
+            original = original_record(record)
+            subscription = self._by_topic.get(original.topic)
+            if subscription is None:
+                dead.append(DeadLetter.of(original, "no_subscription", "topic is not read here"))
+                continue
+            try:
+                for message in subscription.decode(original):
+                    message.record = original
+                    messages.append(message)
+            except Exception as error:  # decoding is pure: it would fail for ever
+                dead.append(DeadLetter.of(original, type(error).__name__, str(error)))
+        return Slice(partition, records, messages, dead)
+
+    async def _apply_or_halve(self, slices: Sequence[Slice]) -> None:
+        try:
+            await self._apply(slices)
+        except Exception as error:
+            if isinstance(error, Fenced | TooManyDeadLetters) or is_transient(error):
+                raise
+            if len(slices) > 1:
+                for one in slices:
+                    await self._apply_or_halve([one])
+            elif len(slices[0].records) > 1:
+                records, middle = slices[0].records, len(slices[0].records) // 2
+                for part in (records[:middle], records[middle:]):
+                    await self._apply_or_halve([self._decode(slices[0].partition, part)])
+            else:
+                await self._apply_one_by_one(slices[0])
+
+    async def _apply(self, slices: Sequence[Slice]) -> None:
+        """One transaction for all these records."""
+        self._context.health.works()
+        moves = [
+            Move(one.partition, self._positions[one.partition], one.next_offset) for one in slices
+        ]
+        messages = [message for one in slices for message in one.messages]
+        dead = [letter for one in slices for letter in one.dead]
+        self._observe(messages)
+        async with self._context.database.transaction(
+            self._context.clock, resources=self._context.resources, gap="consumer"
+        ) as tx:
+            await self._context.failpoints.reach("consumer.after_begin")
+            await inbox.advance(tx.driver, moves)
+            admitted = await inbox.admit(tx.driver, messages, wall_now())
+            dead += [_conflict(message) for message in admitted.conflicting]
+            await self._context.failpoints.reach("consumer.before_state")
+            await self._dispatch(tx, admitted.fresh)
+            await self._context.failpoints.reach("consumer.after_state")
+            await self._finish(tx, len(admitted.fresh), dead)
+        self._committed(moves, admitted.fresh, admitted.duplicates, dead)
+        if tx.leaving:
+            await self._context.poke_relay()
+
+    async def _apply_one_by_one(self, only: Slice) -> None:
+        """One record that fails: each of its messages under a savepoint, the bad ones dead."""
+        move = Move(only.partition, self._positions[only.partition], only.next_offset)
+        dead = list(only.dead)
+        applied: list[Message] = []
+        async with self._context.database.transaction(
+            self._context.clock, resources=self._context.resources, gap="consumer"
+        ) as tx:
+            await inbox.advance(tx.driver, [move])
+            for message in only.messages:
+                failure = await self._try(tx, message)
+                if failure is None:
+                    applied.append(message)
+                else:
+                    dead.append(failure)
+            await self._finish(tx, len(applied), dead)
+        self._committed([move], applied, (), dead)
+        await self._context.poke_relay()
+
+    async def _try(self, tx: Transaction, message: Message) -> DeadLetter | None:
+        leaving = len(tx.leaving)
+        savepoint = tx.driver.transaction()
+        await savepoint.start()
+        try:
+            admitted = await inbox.admit(tx.driver, [message], wall_now())
+            await self._dispatch(tx, admitted.fresh)
+        except Exception as error:
+            if isinstance(error, Fenced) or is_transient(error):
+                raise
+            await savepoint.rollback()
+            del tx.leaving[leaving:]
+            _log.warning("event failed", **_named(message), **told(error))
+            return DeadLetter.of_message(message, type(error).__name__, str(error))
+        await savepoint.commit()
+        return _conflict(message) if admitted.conflicting else None
+
+    async def _dispatch(self, tx: Transaction, messages: Sequence[Message]) -> None:
+        """Each handler once, with its events in the order of the log."""
+        if not messages:
+            return
+        now = self._context.clock.now()
+        by_topic: dict[str, list[Message]] = {}
+        for message in messages:
+            by_topic.setdefault(message.topic, []).append(message)
+        for topic, arrived in by_topic.items():
+            tx.traces = {one.event_id: one.trace for one in arrived if one.trace}
+            for handler in self._by_topic[topic].handlers:
+                events = [one.event for one in arrived if isinstance(one.event, handler.events)]
+                if events:
+                    with span(f"{self._context.name} {handler.handle.__name__}", _first(tx.traces)):
+                        await handler.handle(tx, events, now=now)
+
+    async def _finish(self, tx: Transaction, applied: int, dead: Sequence[DeadLetter]) -> None:
+        if not self._bound.allows(*_outcomes(applied, dead)):
+            last = dead[-1]  # its reason may quote the event, and everybody may ask for readiness
+            raise TooManyDeadLetters(
+                f"{last.kind} at {last.topic}[{last.partition}]@{last.offset} (over "
+                f"{self._settings.dead_ratio_max:.0%} of recent events fail; mend the cause and "
+                f"restart {self._context.name})"
+            )
+        tx.leaving.extend(row_of_dead(letter, self._context.name, wall_now()) for letter in dead)
+        if isinstance(self._context.clock, EventClock):
+            await persist(tx.driver, self._context.clock.now())
+
+    def _observe(self, messages: Sequence[Message]) -> None:
+        if messages:
+            self._context.clock.observe(max(message.time for message in messages))
+
+    def _committed(
+        self,
+        moves: Sequence[Move],
+        applied: Sequence[Message],
+        duplicates: Sequence[Message],
+        dead: Sequence[DeadLetter],
+    ) -> None:
+        self._bound.count(*_outcomes(len(applied), dead))
+        _count(applied, duplicates, dead)
+        for move in moves:
+            if move.partition in self._positions:
+                self._positions[move.partition] = move.next_offset
+
+    async def _load(self, partitions: frozenset[TopicPartition]) -> dict[TopicPartition, int]:
+        """Positions from the database, waiting for it; new partitions start at their beginning."""
+        delays = Backoff().delays()
+        while True:
+            try:
+                async with self._context.database.transaction(self._context.clock) as tx:
+                    stored = await inbox.load_positions(tx.driver, partitions)
+                    fresh = partitions - stored.keys()
+                    if fresh:
+                        begin = {one: await self._reader.beginning_offset(one) for one in fresh}
+                        await inbox.ensure_positions(tx.driver, begin)
+                        stored = await inbox.load_positions(tx.driver, partitions)
+                self._context.health.waits("database", None)
+                return stored
+            except Exception as error:
+                if not is_transient(error) or self._stopping.is_set():
+                    raise
+                self._context.health.waits("database", type(error).__name__)
+                await asyncio.sleep(next(delays))
+
+    async def _recover(self, error: Exception) -> None:
+        """Waits for what is away, then goes back to the stored positions."""
+        if isinstance(error, Fenced):
+            metrics.FENCED.inc()
+            _log.warning("position moved under us", detail=str(error))
+        else:
+            metrics.RETRIES.inc()
+            _log.warning("waiting", **told(error))
+            # Perhaps it was too much at once for the limits of one statement.
+            self._records_max = max(RECORDS_MIN, self._records_max // 2)
+            await asyncio.sleep(next(Backoff().delays()))
+        async with self._busy:
+            still = self._reader.assignment()
+            self._positions = await self._load(still)
+            self._continuity.expect(still)
+            for partition, offset in self._positions.items():
+                self._reader.seek(partition, offset)
+
+
+def _conflict(message: Message) -> DeadLetter:
+    return DeadLetter.of_message(message, CONFLICT, "this id was seen before with other content")
+
+
+def _outcomes(applied: int, dead: Sequence[DeadLetter]) -> tuple[int, int]:
+    """(fine, lost): a client that reuses ids is its own trouble, not a sign of ours."""
+    ours = sum(letter.kind != CONFLICT for letter in dead)
+    return applied + len(dead) - ours, ours
+
+
+def _named(message: Message) -> dict[str, str | None]:
+    if isinstance(message.event, Event):
+        return event_fields(message.event)
+    return {"event_id": message.event_id}
+
+
+def _first(traces: Mapping[str, str]) -> str | None:
+    return next(iter(traces.values()), None)
+
+
+def _count(
+    applied: Sequence[Message], duplicates: Sequence[Message], dead: Sequence[DeadLetter]
+) -> None:
+    metrics.BATCH_EVENTS.observe(len(applied))
+    outcomes: dict[str, Sequence[Message | DeadLetter]] = {
+        "applied": applied,
+        "duplicate": duplicates,
+        "dead": dead,
+    }
+    for outcome, several in outcomes.items():
+        for topic, number in Counter(one.topic for one in several).items():
+            metrics.EVENTS.labels(topic, outcome).inc(number)
