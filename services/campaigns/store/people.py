@@ -1,0 +1,97 @@
+"""Who is who, and the locks that put everything decided about one person in a line."""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from services.campaigns.domain.person import Person, people_of
+from services.campaigns.store.rows import Driver
+
+# Walks the links both ways; UNION ends it even when they go in a circle.
+_LINKED = """
+WITH RECURSIVE linked (customer_id) AS (
+    SELECT unnest($1::text[])
+    UNION
+    SELECT near.customer_id FROM linked, LATERAL (
+        SELECT survivor_id AS customer_id FROM customers
+        WHERE customers.customer_id = linked.customer_id AND survivor_id IS NOT NULL
+        UNION ALL
+        SELECT customers.customer_id FROM customers
+        WHERE customers.survivor_id = linked.customer_id
+    ) AS near
+)
+SELECT linked.customer_id, customers.survivor_id
+FROM linked LEFT JOIN customers USING (customer_id)
+"""
+_ENSURE = """
+INSERT INTO customers (customer_id)
+SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING
+"""
+_LOCK = """
+SELECT customer_id FROM customers WHERE customer_id = ANY($1::text[])
+ORDER BY customer_id FOR UPDATE
+"""
+_LOCK_FREE = f"{_LOCK} SKIP LOCKED"
+_LINK = """
+INSERT INTO customers (customer_id, survivor_id) VALUES ($1, $2)
+ON CONFLICT (customer_id) DO UPDATE SET survivor_id = excluded.survivor_id
+"""
+_UNLINK = "UPDATE customers SET survivor_id = NULL WHERE customer_id = $1 AND survivor_id = $2"
+_ERASED = "SELECT customer_digest, erased_at FROM erased WHERE customer_digest = ANY($1::bytea[])"
+
+
+async def find(driver: Driver, ids: Iterable[str]) -> dict[str, Person]:
+    """The person behind each id, with all ids that were merged into it."""
+    wanted = sorted(set(ids))
+    rows = await driver.fetch(_LINKED, wanted)
+    survivors = {
+        row["customer_id"]: row["survivor_id"] for row in rows if row["survivor_id"] is not None
+    }
+    return people_of(wanted, survivors)
+
+
+async def lock(driver: Driver, ids: Iterable[str]) -> dict[str, Person]:
+    """Makes the ids known, and locks their persons' rows in the order of their ids."""
+    wanted = sorted(set(ids))
+    await driver.execute(_ENSURE, wanted)
+    return await lock_known(driver, wanted)
+
+
+async def lock_known(driver: Driver, ids: Iterable[str]) -> dict[str, Person]:
+    """As `lock`, for ids that may be unknown and then stay so: nothing is stored about them."""
+    people = await find(driver, ids)
+    await driver.execute(_LOCK, all_ids(people.values()))
+    return people
+
+
+async def lock_free(driver: Driver, ids: Iterable[str]) -> dict[str, Person]:
+    """Locks the persons whom nobody else has locked; the others are left out."""
+    people = await find(driver, ids)
+    rows = await driver.fetch(_LOCK_FREE, all_ids(people.values()))
+    locked = {row["customer_id"] for row in rows}
+    return {one: person for one, person in people.items() if locked.issuperset(person.ids)}
+
+
+def all_ids(people: Iterable[Person]) -> list[str]:
+    """Every id of these persons, in order."""
+    return sorted({one for person in people for one in person.ids})
+
+
+async def link(driver: Driver, absorbed: str, survivor: str) -> None:
+    await driver.execute(_LINK, absorbed, survivor)
+
+
+async def unlink(driver: Driver, absorbed: str, survivor: str) -> None:
+    await driver.execute(_UNLINK, absorbed, survivor)
+
+
+def digest(customer: str) -> bytes:
+    """What is kept of an erased id: enough to recognise it, not to read it."""
+    return hashlib.sha256(customer.encode()).digest()
+
+
+async def erased_at(driver: Driver, ids: Collection[str]) -> dict[str, datetime]:
+    """When each of these ids was erased, for those that were."""
+    named = {digest(one): one for one in ids}
+    rows = await driver.fetch(_ERASED, list(named))
+    return {named[row["customer_digest"]]: row["erased_at"] for row in rows}

@@ -1,0 +1,235 @@
+"""The hot path of `POST /v1/events`, in front of the router of the same FastAPI app.
+
+1. Who is it, and may they post now? Nothing of the body is read before that is known.
+2. Read, within bounds of size and time. Judge every event.
+3. Write what was accepted, as one record a partition, and what was refused, as one record.
+4. Answer when the broker has acknowledged both. Until then nothing was promised.
+"""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from services.ingest.api.body import Gone, read_body
+from services.ingest.api.schemas import document
+from services.ingest.domain import bundle
+from services.ingest.domain.rate import Bucket
+from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
+from services.ingest.handlers.receipt import default_time, receipt_time
+from services.ingest.sender import Busy, Sender
+from shared.clock import monotonic_seconds
+from shared.events.topics import RECEIVED
+from shared.ids import random_event_id, random_id
+from shared.runtime import metrics
+from shared.runtime.auth import Caller
+from shared.runtime.failures import is_transient
+from shared.runtime.http import Problem, authorize, problem_response, unavailable
+from shared.runtime.log import LogUnavailable, Outgoing
+from shared.runtime.outbox import TRACE_HEADER
+from shared.runtime.service import Context
+from shared.runtime.telemetry import logger
+from shared.runtime.web import BodyTooLarge
+
+PATH = "/v1/events"
+_log = logger("door")
+_RETRY_AFTER_SECONDS = 1
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+_JSON_TYPES = frozenset({b"", b"application/json"})
+_ERRORS_MAX = 100
+_BUCKETS_MAX = 10_000
+_accepted_count = metrics.INTAKE_EVENTS.labels("accepted")
+_rejected_count = metrics.INTAKE_EVENTS.labels("rejected")
+
+Receive = Callable[[], Awaitable[Any]]
+
+
+class Door:
+    """Takes `POST /v1/events` before routing does; everything else goes on to `app`."""
+
+    def __init__(self, app: Any, context_of: Callable[[], Context]) -> None:
+        document(app)
+        self._app = app
+        self._context_of = context_of
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        scope["fast_route"] = PATH
+        response = await answer(self._context_of(), scope, receive)
+        if response is not None:
+            await response(scope, receive, send)
+
+
+async def answer(context: Context, scope: Any, receive: Receive) -> Any:
+    """The response (an ASGI app) to a request with events; None when nobody waits for one."""
+    headers = dict(scope["headers"])
+    try:
+        caller = authorize(context, _bearer(headers.get(b"authorization", b"")), "ingest")
+        return await _take(context, caller, headers, receive)
+    except Gone:
+        return None
+    except Problem as problem:
+        return problem_response(problem)
+    except BodyTooLarge:
+        raise
+    except Exception as error:
+        return problem_response(_problem_of(error))
+
+
+async def _take(
+    context: Context, caller: Caller, headers: Mapping[bytes, bytes], receive: Receive
+) -> Any:
+    settings, intake = context.settings, context.resources
+    bucket = intake.bucket_of(caller.key_id)
+    wait = bucket.wait_seconds(monotonic_seconds())
+    if wait > 0:
+        detail = f"this key posts more than {bucket.per_second:.0f} events a second"
+        raise Problem(429, detail, headers={"Retry-After": str(math.ceil(wait))})
+    _check_type(headers.get(b"content-type", b""))
+    with intake.sender.hold() as hold:
+        async with asyncio.timeout(settings.body_seconds_max) as deadline:
+            body = await read_body(headers, receive, hold, settings.inflated_bytes_max)
+            verdicts = _judged(context, body)
+            bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
+            records = list(_records(context, caller, headers, verdicts))
+            await context.failpoints.reach("intake.before_write")
+            # Too late is 503 in both halves: nothing was promised, so the client sends again.
+            deadline.reschedule(
+                asyncio.get_running_loop().time() + settings.acknowledgement_seconds_max
+            )
+            await intake.sender.write(records)
+        await context.failpoints.reach("intake.after_write")
+    _accepted_count.inc(len(verdicts.accepted))
+    _rejected_count.inc(len(verdicts.rejected))
+    return _receipt(verdicts)
+
+
+def _judged(context: Context, body: bytes) -> Verdicts:
+    try:
+        now = receipt_time(context.clock)
+        return judge(body, context.resources.limits, now, random_event_id)
+    except Unreadable as error:
+        raise Problem(error.status, error.detail, errors=error.errors) from None
+
+
+def _records(
+    context: Context, caller: Caller, headers: Mapping[bytes, bytes], verdicts: Verdicts
+) -> Iterator[Outgoing]:
+    """The records of one request: one a partition for what was accepted, and the refused ones."""
+    source = f"/sources/{caller.key_id}"
+    settings, sender = context.settings, context.resources.sender
+    trace = headers.get(b"traceparent", b"")
+    traced = ((TRACE_HEADER, trace),) if _TRACEPARENT(trace) else ()
+    received_at, default_at = receipt_time(context.clock), default_time(context.clock)
+    request = random_id("req")
+
+    def header(verdict: Literal["accepted", "rejected"]) -> bytes:
+        return bundle.header_line(
+            verdict=verdict,
+            source=source,
+            request=request,
+            received_at=received_at,
+            default_at=default_at,
+        )
+
+    if verdicts.accepted:
+        first = header("accepted")
+        for key, lines in bundle.group(
+            verdicts.accepted,
+            lambda key: sender.partition_of(RECEIVED.name, key),
+            settings.bundle_bytes_max,
+        ):
+            yield Outgoing(RECEIVED.name, key, bundle.pack(first, lines), traced)
+    if verdicts.rejected:
+        first = header("rejected")
+        refused = [
+            bundle.refused_line(one, settings.rejected_body_chars_max) for one in verdicts.rejected
+        ]
+        for lines in bundle.chunks(refused, settings.bundle_bytes_max):
+            yield Outgoing(RECEIVED.name, source.encode(), bundle.pack(first, lines), traced)
+
+
+class _Receipt:
+    """The answer of a request that was taken, as an ASGI app that does nothing else."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self._body)),
+        ]
+        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+def _receipt(verdicts: Verdicts) -> Any:
+    accepted = [{"index": one.place, "id": one.id} for one in verdicts.accepted]
+    rejected = [
+        {"index": one.place, "id": one.id, "errors": list(one.errors)} for one in verdicts.rejected
+    ]
+    if accepted:
+        body = json.dumps({"accepted": accepted, "rejected": rejected}, separators=(",", ":"))
+        return _Receipt(body.encode())
+    return problem_response(
+        Problem(
+            422,
+            "no event was acceptable",
+            errors=_first_errors(verdicts.rejected),
+            accepted=accepted,
+            rejected=rejected,
+        )
+    )
+
+
+def _first_errors(rejected: Sequence[Rejected]) -> list[dict[str, str]]:
+    return [error for one in rejected for error in one.errors][:_ERRORS_MAX]
+
+
+def _problem_of(error: Exception) -> Problem:
+    if isinstance(error, Busy):
+        return unavailable("too much is under way; nothing was taken", _RETRY_AFTER_SECONDS)
+    if isinstance(error, LogUnavailable | TimeoutError) or is_transient(error):
+        return unavailable("not acknowledged in time; send the same events again")
+    _log.error("intake failed", error=type(error).__name__, exc_info=error)
+    return Problem(500, "an error on our side; it has been logged")
+
+
+def _check_type(content_type: bytes) -> None:
+    if content_type.partition(b";")[0].strip().lower() not in _JSON_TYPES:
+        raise Problem(415, "content-type must be application/json")
+
+
+def _bearer(authorization: bytes) -> str:
+    scheme, _, key = authorization.partition(b" ")
+    return key.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+
+
+class Intake:
+    """What the door has at hand while the service runs: its sender, limits, and a bucket a key."""
+
+    def __init__(
+        self, sender: Sender, limits: Limits, events_per_second: float, burst_seconds: float
+    ) -> None:
+        self.sender = sender
+        self.limits = limits
+        self._events_per_second = events_per_second
+        self._burst_seconds = burst_seconds
+        self._buckets: dict[str, Bucket] = {}
+
+    def bucket_of(self, key_id: str) -> Bucket:
+        """The bucket of a key; only keys that exist get here, so there are few."""
+        bucket = self._buckets.get(key_id)
+        if bucket is None:
+            if len(self._buckets) >= _BUCKETS_MAX:
+                self._buckets.clear()
+            bucket = Bucket.full(self._events_per_second, self._burst_seconds, monotonic_seconds())
+            self._buckets[key_id] = bucket
+        return bucket

@@ -1,0 +1,9 @@
+"""All routes of ingest."""
+
+from fastapi import APIRouter
+
+from services.ingest.api import customers, events, keys, rejections
+
+router = APIRouter(prefix="/v1")
+for _part in (events, rejections, keys, customers):
+    router.include_router(_part.router)

@@ -1,0 +1,321 @@
+"""The door's judgement: which events of a request are accepted, and what is wrong with the others.
+
+The whole body is validated in one pass. Only when that fails is every event judged alone, so that
+one bad event costs its neighbours nothing but time. Both ways come to the same verdicts.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from services.ingest.domain import hostile, naming
+from services.ingest.domain.flaws import Flaw, beginnings, flaws_of
+from services.ingest.domain.intake import BATCH, ONE, IntakeEvent, model_of, to_line
+from shared.events.engagement import (
+    ReferralMade,
+    ReferralMadeData,
+    SurveyAnswered,
+    SurveyAnsweredData,
+)
+
+_BEGINS_BATCH = re.compile(rb'\s*\{\s*"events"\s*:').match
+_EARLIEST_YEAR = 1970
+_TYPE_CHARS_MAX = 100
+_ID_CHARS_MAX = 200
+# One pass over a body of nothing but errors would gather them all: gigabytes for a few megabytes.
+_COMMAS_MAX = 30_000
+_ERRORS_MAX = 1_000
+_BEGINNING = 50
+_SURVEY_SCORES = {"nps": (0, 10), "csat": (1, 5)}
+_SPECIAL = frozenset({ReferralMade.type_name(), SurveyAnswered.type_name()})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may hold. `event_bytes_max` counts an event as compact JSON."""
+
+    events_max: int = 2_500
+    event_bytes_max: int = 262_144
+    nesting_depth_max: int = 32
+    future_seconds_max: float = 3_600.0
+
+
+class Accepted(NamedTuple):
+    """`place` is the event's in its request, `key` the id that names the person, `line` the event
+    as compact JSON with its id."""
+
+    place: int
+    id: str
+    key: str
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """`body` is what was sent, as JSON text; `errors` have paths from the top of the request."""
+
+    place: int
+    id: str | None
+    type: str | None
+    reason: str
+    errors: Sequence[dict[str, str]]
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    accepted: Sequence[Accepted]
+    rejected: Sequence[Rejected]
+
+
+class Unreadable(Exception):
+    """The request as a whole cannot be judged; `status` is the answer's."""
+
+    def __init__(self, status: int, detail: str, errors: Sequence[dict[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+
+
+def judge(body: bytes, limits: Limits, now: datetime, new_id: Callable[[], str]) -> Verdicts:
+    """Judges one event or `{"events": […]}`; raises `Unreadable` (400, 413 or 422).
+
+    `now` is the instant after which the future begins; `new_id` names events without an id.
+    """
+    events = _whole(body)
+    if events is None:
+        return _one_by_one(body, limits, now, new_id)
+    single = isinstance(events, IntakeEvent)
+    listed: Sequence[IntakeEvent] = [events] if isinstance(events, IntakeEvent) else events
+    _bounded(len(listed), limits)
+    latest = now + timedelta(seconds=limits.future_seconds_max)
+    accepted: list[Accepted] = []
+    rejected: list[Rejected] = []
+    for index, event in enumerate(listed):
+        verdict = _finish(index, event, limits, latest, new_id, "" if single else f"events.{index}")
+        if isinstance(verdict, Accepted):
+            accepted.append(verdict)
+        else:
+            rejected.append(verdict)
+    return Verdicts(accepted, rejected)
+
+
+def _whole(body: bytes) -> IntakeEvent | list[IntakeEvent] | None:
+    """All events when every one has its right shape; None when each must be looked at."""
+    if b"\\u0000" in body or body.count(b",") > _COMMAS_MAX:
+        return None
+    try:
+        if _BEGINS_BATCH(body):
+            return BATCH.validate_json(body, extra="forbid").events
+        return ONE.validate_json(body, extra="forbid")
+    except ValidationError:
+        return None
+
+
+def _finish(
+    index: int,
+    event: IntakeEvent,
+    limits: Limits,
+    latest: datetime,
+    new_id: Callable[[], str],
+    prefix: str,
+) -> Accepted | Rejected:
+    """What a schema cannot say: who is meant, when it happened, how large it is."""
+    flaws = _rules(event, latest)
+    line = to_line(event)
+    event_id = event.id
+    if event_id is None:
+        event_id = new_id()
+        line = b'%b,"id":"%b"}' % (line[:-1], event_id.encode())
+    if len(line) > limits.event_bytes_max:
+        flaws = [*flaws, _oversized(limits)]
+    if flaws:
+        return _rejected(index, event.id, event.type, flaws, prefix, line.decode())
+    key = event.customer_id or event.anonymous_id
+    assert key is not None, "the rules ask for one"
+    return Accepted(index, event_id, key, line)
+
+
+def _rules(event: IntakeEvent, latest: datetime) -> list[Flaw]:
+    flaws: list[Flaw] = []
+    customer_id, anonymous_id, occurred_at = (
+        event.customer_id,
+        event.anonymous_id,
+        event.occurred_at,
+    )
+    if customer_id is not None:
+        _check_id("customer_id", customer_id, flaws)
+    elif anonymous_id is None:
+        flaws.append(Flaw("customer_id", "customer_id or anonymous_id is needed", "missing_id"))
+    if anonymous_id is not None:
+        _check_id("anonymous_id", anonymous_id, flaws)
+    if occurred_at is not None:
+        if occurred_at > latest:
+            message = f"lies in the future; the latest accepted is {latest.isoformat()}"
+            flaws.append(Flaw("occurred_at", message, "future_time"))
+        elif occurred_at.year < _EARLIEST_YEAR:
+            flaws.append(Flaw("occurred_at", "lies before 1970", "invalid_time"))
+    if event.type in _SPECIAL:
+        _check_payload(event.data, flaws)
+    return flaws
+
+
+def _check_id(path: str, name: str, flaws: list[Flaw]) -> None:
+    why = naming.flaw_of(name)
+    if why is not None:
+        flaws.append(Flaw(path, why, "illegal_id"))
+
+
+def _check_payload(data: Any, flaws: list[Flaw]) -> None:
+    if isinstance(data, ReferralMadeData):
+        if data.referred_id is not None:
+            _check_id("data.referred_id", data.referred_id, flaws)
+    elif isinstance(data, SurveyAnsweredData):
+        low, high = _SURVEY_SCORES[data.survey]
+        if not low <= data.score <= high:
+            message = f"a score of {data.survey} is between {low} and {high}"
+            flaws.append(Flaw("data.score", message, "invalid_value"))
+
+
+def _oversized(limits: Limits) -> Flaw:
+    return Flaw("", f"an event has at most {limits.event_bytes_max} bytes as JSON", "too_large")
+
+
+def _bounded(events: int, limits: Limits) -> None:
+    if events > limits.events_max:
+        raise Unreadable(413, f"a request has at most {limits.events_max} events, not {events}")
+
+
+def _one_by_one(body: bytes, limits: Limits, now: datetime, new_id: Callable[[], str]) -> Verdicts:
+    values, single = _values(_decoded(body))
+    _bounded(len(values), limits)
+    latest = now + timedelta(seconds=limits.future_seconds_max)
+    verdicts = [
+        _alone(index, value, limits, latest, new_id, "" if single else f"events.{index}")
+        for index, value in enumerate(values)
+    ]
+    return Verdicts(
+        [one for one in verdicts if isinstance(one, Accepted)],
+        [one for one in verdicts if isinstance(one, Rejected)],
+    )
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode())
+    except UnicodeDecodeError:
+        raise Unreadable(400, "the body is not UTF-8") from None
+    except RecursionError:
+        raise Unreadable(400, "the body is nested too deeply to be read") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(400, f"the body is not JSON: {error}") from None
+    except ValueError:
+        raise Unreadable(400, "the body holds a number with too many digits") from None
+
+
+def _values(document: Any) -> tuple[Sequence[Any], bool]:
+    """The events of a decoded body, and whether it is a single one."""
+    if not isinstance(document, dict):
+        raise Unreadable(422, 'the body must be an event, or {"events": […]}')
+    if "events" not in document:
+        return [document], True
+    errors = [
+        Flaw(name, "unknown field beside events", "unknown_field").under("")
+        for name in document
+        if name != "events"
+    ]
+    if not isinstance(document["events"], list) or not document["events"]:
+        errors.append({"path": "events", "message": "must be a list with at least one event"})
+    if errors:
+        raise Unreadable(422, "the request is not valid", errors[:20])
+    return document["events"], False
+
+
+def _alone(
+    index: int,
+    value: Any,
+    limits: Limits,
+    latest: datetime,
+    new_id: Callable[[], str],
+    prefix: str,
+) -> Accepted | Rejected:
+    if not isinstance(value, dict):
+        flaw = Flaw("", "an event is an object", "not_an_object")
+        return _rejected(index, None, None, [flaw], prefix, _text(value))
+    event_id, kind = _short(value.get("id"), _ID_CHARS_MAX), _short(value.get("type"))
+    text = _text(value)
+    flaws = hostile.find(value, limits.nesting_depth_max)
+    model = model_of(kind) if kind else None
+    if not flaws and _is_oversized(text, limits):
+        flaws = [_oversized(limits)]
+    if not flaws and model is None:
+        flaws = [_unknown_type(value)]
+    if flaws or model is None:
+        return _rejected(index, event_id, kind, flaws, prefix, text)
+    try:
+        event = model.model_validate_json(text, extra="forbid")
+    except ValidationError as error:
+        return _rejected(index, event_id, kind, _flaws(model, value, error), prefix, text)
+    return _finish(index, event, limits, latest, new_id, prefix)
+
+
+def _is_oversized(text: str, limits: Limits) -> bool:
+    """Whether an event is larger than it may be; `text` is at least as long as its UTF-8."""
+    if len(text) <= limits.event_bytes_max:
+        return False
+    written = json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
+    return len(written.encode(errors="replace")) > limits.event_bytes_max
+
+
+def _flaws(model: type[IntakeEvent], value: dict[str, Any], error: ValidationError) -> list[Flaw]:
+    """The flaws of an event. Where there are thousands only its beginnings are judged in detail:
+    pydantic spells out all errors or none, which would cost seconds and hundreds of megabytes."""
+    count = error.error_count()
+    if count <= _ERRORS_MAX:
+        return flaws_of(error, value)
+    try:
+        model.model_validate_json(_text(beginnings(value, _BEGINNING)), extra="forbid")
+    except ValidationError as first:
+        flaws = flaws_of(first, value)
+    else:
+        flaws = []
+    return flaws or [Flaw("", f"{count} values are wrong", "invalid_value")]
+
+
+def _unknown_type(value: dict[str, Any]) -> Flaw:
+    if "type" not in value:
+        return Flaw("type", "required", "missing_field")
+    return Flaw("type", "unknown event type; GET /v1/event-types lists them", "unknown_type")
+
+
+def _rejected(
+    index: int,
+    event_id: str | None,
+    kind: str | None,
+    flaws: Sequence[Flaw],
+    prefix: str,
+    body: str,
+) -> Rejected:
+    errors = [flaw.under(prefix) for flaw in flaws]
+    return Rejected(index, event_id, kind, flaws[0].reason, errors, body)
+
+
+def _text(value: Any) -> str:
+    """JSON in ASCII, so that even half a surrogate pair can be kept; empty when nested too deep."""
+    try:
+        return json.dumps(value, separators=(",", ":"))
+    except RecursionError:
+        return ""
+
+
+def _short(value: Any, chars_max: int = _TYPE_CHARS_MAX) -> str | None:
+    """A name to show in lists, if it is one that can be kept and shown."""
+    if isinstance(value, str) and value.isprintable():
+        return value[:chars_max]
+    return None

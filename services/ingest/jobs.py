@@ -1,0 +1,6 @@
+"""What ingest does by itself as time goes by."""
+
+from services.ingest.handlers import refusals
+from shared.runtime.service import Job
+
+JOBS = (Job("forget_rejections", 60.0, refusals.forget),)

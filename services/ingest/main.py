@@ -1,0 +1,84 @@
+"""The composition root of ingest, and how the launcher makes keys before anybody serves."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.ingest import tables
+from services.ingest.api.door import Door, Intake
+from services.ingest.api.router import router
+from services.ingest.consumer import SUBSCRIPTIONS
+from services.ingest.domain.verdict import Limits
+from services.ingest.handlers import keys
+from services.ingest.jobs import JOBS
+from services.ingest.sender import open_sender
+from services.ingest.settings import IngestSettings
+from shared.clock import SystemClock
+from shared.events.keys import Scope
+from shared.runtime.db import Database
+from shared.runtime.failpoints import FailPoints
+from shared.runtime.log import Log
+from shared.runtime.service import Service
+from shared.runtime.settings import RuntimeSettings
+
+
+def build(settings: IngestSettings | None = None) -> Service:
+    """The service; without settings they are read from the environment."""
+    return Service(
+        name="ingest",
+        settings=settings or IngestSettings(),
+        metadata=tables.METADATA,
+        migrations=Path(__file__).parent / "migrations",
+        router=router,
+        subscriptions=SUBSCRIPTIONS,
+        jobs=JOBS,
+        resources=_open_intake,
+        wrap=Door,
+    )
+
+
+@asynccontextmanager
+async def _open_intake(
+    settings: RuntimeSettings,
+    _database: Database,
+    log: Log,
+) -> AsyncIterator[Intake]:
+    """What the door needs. A role that has no door never connects its writer."""
+    assert isinstance(settings, IngestSettings)
+    limits = Limits(
+        events_max=settings.events_per_request_max,
+        event_bytes_max=settings.event_bytes_max,
+        nesting_depth_max=settings.nesting_depth_max,
+        future_seconds_max=settings.future_seconds_max,
+    )
+    async with open_sender(
+        log.writer(),
+        in_flight_bytes_max=settings.in_flight_bytes_max,
+        write_bytes_max=settings.write_bytes_max,
+        close_seconds_max=settings.drain_seconds,
+    ) as sender:
+        yield Intake(sender, limits, settings.key_events_per_second_max, settings.key_burst_seconds)
+
+
+async def issue_key(scopes: Sequence[Scope], label: str) -> str:
+    """Makes a key in the database that the environment names; the running service announces it."""
+    settings = IngestSettings()
+    database = Database(settings, FailPoints({}))
+    clock = SystemClock()
+    try:
+        async with database.transaction(clock) as tx:
+            return (await keys.create_key(tx, scopes, label, now=clock.now())).key
+    finally:
+        await database.close()
+
+
+async def issue_first_keys() -> dict[str, str] | None:
+    """The first admin, ingest and read keys, by scope; None when keys were made before."""
+    settings = IngestSettings()
+    database = Database(settings, FailPoints({}))
+    clock = SystemClock()
+    try:
+        async with database.transaction(clock) as tx:
+            return await keys.ensure_first_keys(tx, now=clock.now())
+    finally:
+        await database.close()

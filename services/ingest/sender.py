@@ -1,0 +1,170 @@
+"""Group commit onto the log: what arrives while a write is under way leaves together in the next.
+
+One awaited write per request would cost the broker a round trip each. Nothing is kept that is not
+being waited for: past the bound on bytes in flight a request is turned away at once, and while the
+broker is known to be away only one request at a time finds out whether it is back.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+
+from shared.runtime.log import LogUnavailable, LogWriter, Outgoing
+
+
+class Busy(Exception):
+    """As many bytes are in flight as may be; try again later."""
+
+
+class Sender:
+    """Writes for many requests at once. One per event loop; connects with the first write."""
+
+    def __init__(
+        self, writer: LogWriter, *, in_flight_bytes_max: int, write_bytes_max: int
+    ) -> None:
+        self._writer = writer
+        self._in_flight_bytes_max = in_flight_bytes_max
+        self._write_bytes_max = write_bytes_max
+        self._in_flight_bytes = 0
+        self._waiting: deque[tuple[Sequence[Outgoing], asyncio.Future[None]]] = deque()
+        self._pump: asyncio.Task[None] | None = None
+        self._started = False
+        self._away = False
+
+    def hold(self) -> "Hold":
+        """A share of the bytes in flight, given back on leaving: `with sender.hold() as hold`."""
+        return Hold(self)
+
+    def take(self, size_bytes: int) -> None:
+        """Counts bytes as in flight; raises `Busy` when there is no room for them."""
+        if self._in_flight_bytes + size_bytes > self._in_flight_bytes_max:
+            raise Busy(f"{self._in_flight_bytes} bytes are in flight")
+        self._in_flight_bytes += size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """Counts bytes as no longer in flight."""
+        self._in_flight_bytes -= size_bytes
+        assert self._in_flight_bytes >= 0, "more was given back than taken"
+
+    def partition_of(self, topic: str, key: bytes) -> int:
+        """The partition of a key, as the writer will choose it."""
+        return self._writer.partition_of(topic, key)
+
+    async def write(self, records: Sequence[Outgoing]) -> None:
+        """Returns when the broker has acknowledged all; raises `LogUnavailable`.
+
+        A caller that stops waiting does not stop its records.
+        """
+        if self._away and self._pump is not None:
+            raise LogUnavailable("the broker is away")
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((records, done))
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._run())
+        await done
+
+    async def close(self, seconds_max: float) -> None:
+        """Writes what is waited for, as far as the time allows, then lets the broker go."""
+        if self._pump is not None:
+            await asyncio.wait([self._pump], timeout=seconds_max)
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+        if self._started:
+            await self._writer.stop()
+
+    async def _run(self) -> None:
+        try:
+            if not self._started:
+                await self._writer.start()
+                self._started = True
+            while self._waiting:
+                await self._write_next()
+        except BaseException as error:
+            self._fail_waiting(error)
+            if not isinstance(error, Exception):
+                raise  # cancelled; any other failure is the waiting requests' to tell
+        finally:
+            self._pump = None
+
+    async def _write_next(self) -> None:
+        group = self._next_group()
+        try:
+            await self._writer.write([record for records, _ in group for record in records])
+        except BaseException as error:
+            self._away = True
+            _answer(group, error)
+            raise
+        self._away = False
+        _answer(group, None)
+
+    def _next_group(self) -> list[tuple[Sequence[Outgoing], "asyncio.Future[None]"]]:
+        """Requests in the order of arrival, together at most about `write_bytes_max`."""
+        group = [self._waiting.popleft()]
+        size = _size(group[0][0])
+        while self._waiting:
+            size += _size(self._waiting[0][0])
+            if size > self._write_bytes_max:
+                break
+            group.append(self._waiting.popleft())
+        return group
+
+    def _fail_waiting(self, error: BaseException) -> None:
+        self._away = True
+        _answer(list(self._waiting), error)
+        self._waiting.clear()
+
+
+class Hold:
+    """What one request has in flight."""
+
+    __slots__ = ("_sender", "held_bytes")
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self.held_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._sender.give_back(self.held_bytes)
+
+    def take(self, size_bytes: int) -> None:
+        self._sender.take(size_bytes)
+        self.held_bytes += size_bytes
+
+
+def _size(records: Sequence[Outgoing]) -> int:
+    return sum(len(record.value or b"") for record in records)
+
+
+def _answer(
+    group: Sequence[tuple[Sequence[Outgoing], "asyncio.Future[None]"]],
+    error: BaseException | None,
+) -> None:
+    for _, done in group:
+        if done.done():
+            continue  # the client went away
+        if error is None:
+            done.set_result(None)
+        elif isinstance(error, asyncio.CancelledError):
+            done.set_exception(LogUnavailable("stopping"))
+        else:
+            done.set_exception(error)
+
+
+@asynccontextmanager
+async def open_sender(
+    writer: LogWriter, *, in_flight_bytes_max: int, write_bytes_max: int, close_seconds_max: float
+) -> AsyncIterator[Sender]:
+    """A sender that is closed on leaving, within `close_seconds_max`."""
+    sender = Sender(
+        writer, in_flight_bytes_max=in_flight_bytes_max, write_bytes_max=write_bytes_max
+    )
+    try:
+        yield sender
+    finally:
+        await sender.close(close_seconds_max)

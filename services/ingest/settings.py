@@ -1,0 +1,36 @@
+"""The environment of ingest: `INGEST_*`. Every limit has its unit."""
+
+from typing import ClassVar
+
+from shared.runtime.settings import Field, RuntimeSettings, service_config
+
+
+class IngestSettings(RuntimeSettings):
+    """What the door lets in, and what is kept for how long."""
+
+    model_config = service_config("ingest")
+    SERVICE: ClassVar[str] = "ingest"
+
+    events_per_request_max: int = Field(2_500, ge=1)
+    # A real order can have over a thousand lines, about 120 bytes each.
+    event_bytes_max: int = Field(262_144, ge=256)
+    nesting_depth_max: int = Field(32, ge=4, le=200)
+    # A body on the wire is bounded by `request_body_bytes_max`; this bounds it once inflated.
+    inflated_bytes_max: int = Field(4_194_304, ge=1_024)
+    future_seconds_max: float = Field(3_600.0, ge=0)
+
+    # One bundle must fit into one batch of the broker, with room for its header.
+    bundle_bytes_max: int = Field(524_288, ge=65_536, le=900_000)
+    # Bytes of all requests being read or waiting for the broker; more is answered 503 at once.
+    in_flight_bytes_max: int = Field(67_108_864, ge=1_048_576)
+    write_bytes_max: int = Field(4_194_304, ge=65_536)
+    body_seconds_max: float = Field(10.0, gt=0)
+    acknowledgement_seconds_max: float = Field(5.0, gt=0)
+
+    key_events_per_second_max: float = Field(100_000.0, gt=0)
+    key_burst_seconds: float = Field(2.0, gt=0)
+
+    rejected_body_chars_max: int = Field(65_536, ge=0)
+    rejections_retention_days: int = Field(7, ge=1)
+    rejections_forget_rows_max: int = Field(1_000, ge=1)
+    identity_rows_max: int = Field(1_000, ge=1)

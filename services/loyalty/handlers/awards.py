@@ -1,0 +1,44 @@
+"""Points that a person in the shop gives by hand."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.loyalty.domain.accounts import Entry, Refused
+from services.loyalty.domain.books import Happening
+from services.loyalty.handlers.opening import open_books
+from services.loyalty.store import saving
+from shared.ids import CustomerId
+from shared.runtime.db import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """What is given, why, and until when it can be spent (None: as the program says)."""
+
+    points: int
+    reason: str
+    qualifying: bool
+    expires_at: datetime | None
+
+
+async def award(
+    tx: Transaction, customer: CustomerId, award_id: str, gift: Gift, *, now: datetime
+) -> Entry | Refused:
+    """Books the gift; the account is made when there is none."""
+    books = await open_books(
+        tx.driver, tx.resources.program, [customer], at=now, opening=[customer]
+    )
+    books.catch_up(customer, now)
+    cause = f"request:award:{award_id}"
+    happening = Happening(cause, cause, customer, books.people.root(customer), now, now)
+    entry = books.award(
+        happening,
+        gift.points,
+        happening.why(gift.reason),
+        qualifying=gift.qualifying,
+        expires_at=gift.expires_at,
+    )
+    if not isinstance(entry, Refused):
+        await saving.save_books(tx.driver, books)
+        tx.publish_all(books.events)
+    return entry

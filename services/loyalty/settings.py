@@ -1,0 +1,66 @@
+"""The environment of loyalty: the program's rules as data, and limits."""
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from services.loyalty.domain.program import (
+    SHIPPED_EARNING_RULES,
+    SHIPPED_GESTURES,
+    SHIPPED_TIERS,
+    EarningRule,
+    Gesture,
+    PointsOffer,
+    Program,
+    RefundPolicy,
+    Tier,
+)
+from shared.runtime.settings import RuntimeSettings, service_config
+
+
+class LoyaltySettings(RuntimeSettings):
+    """`LOYALTY_*`. Rules are JSON, such as `[{"name": "bronze", "points": 0}]`."""
+
+    model_config = service_config("loyalty")
+    SERVICE: ClassVar[str] = "loyalty"
+
+    earning_rules: tuple[EarningRule, ...] = SHIPPED_EARNING_RULES
+    tiers: tuple[Tier, ...] = SHIPPED_TIERS
+    gestures: tuple[Gesture, ...] = SHIPPED_GESTURES
+    # Points that interventions with an offer of this name give when they are sent.
+    offers: tuple[PointsOffer, ...] = ()
+    # What becomes of points that went back after they were spent: owed, or written off.
+    refund_policy: RefundPolicy = "debt"
+    lot_months: int = Field(24, ge=1, le=600)
+    tier_window_months: int = Field(12, ge=1, le=120)
+    tier_review_months: int = Field(1, ge=1, le=120)
+
+    reservation_seconds: float = Field(900.0, gt=0)
+    clock_batch_customers: int = Field(500, ge=1)
+    clock_period_seconds: float = Field(5.0, gt=0)
+    audit_differences_max: int = Field(10, ge=1)
+    audit_seconds_max: float = Field(60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _is_a_program(self) -> Self:
+        points = [tier.points for tier in self.tiers]
+        if not points or points[0] != 0 or points != sorted(set(points)):
+            raise ValueError("tiers must ascend and start at 0 points")
+        if len({tier.name for tier in self.tiers}) != len(points):
+            raise ValueError("tiers must have different names")
+        if any(rule.condition is not None for rule in self.earning_rules):
+            raise ValueError("conditions of earning rules are not evaluated by this version")
+        return self
+
+    def program(self) -> Program:
+        """The rules, as the domain takes them."""
+        return Program(
+            earning_rules=self.earning_rules,
+            tiers=self.tiers,
+            gestures=self.gestures,
+            offers=self.offers,
+            refund_policy=self.refund_policy,
+            lot_months=self.lot_months,
+            tier_window_months=self.tier_window_months,
+            tier_review_months=self.tier_review_months,
+        )

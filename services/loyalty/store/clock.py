@@ -1,0 +1,26 @@
+"""Whom the clock is waiting for."""
+
+from datetime import datetime
+
+from services.loyalty.store.loading import Driver
+from shared.ids import CustomerId
+
+_DUE_LOTS = """
+SELECT customer_id FROM (
+    SELECT customer_id, expires_at FROM lots WHERE remaining > 0 AND expires_at <= $1
+    ORDER BY expires_at LIMIT $2
+) AS due GROUP BY customer_id ORDER BY customer_id
+"""
+_DUE_REVIEWS = """
+SELECT customer_id FROM accounts WHERE review_at <= $1 ORDER BY review_at, customer_id LIMIT $2
+"""
+
+
+async def with_due_lots(driver: Driver, now: datetime, limit: int) -> list[CustomerId]:
+    """Customers of the `limit` lots that ended first."""
+    return [row[0] for row in await driver.fetch(_DUE_LOTS, now, limit)]
+
+
+async def with_due_reviews(driver: Driver, now: datetime, limit: int) -> list[CustomerId]:
+    """Up to `limit` customers whose tier is to be reviewed."""
+    return [row[0] for row in await driver.fetch(_DUE_REVIEWS, now, limit)]

@@ -1,0 +1,285 @@
+"""A model fitted on a shop's own history: maximum likelihood, shrunk to the prior when small.
+
+The fit is a pure function of the purchases up to a day. Its quality is measured on the last closed
+window: a model of what was known a horizon earlier predicts who then bought.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from services.scoring.domain import gamma_gamma, mbg_nbd
+from services.scoring.domain.gamma_gamma import GammaGamma
+from services.scoring.domain.mbg_nbd import MbgNbd
+from services.scoring.domain.models import PRIOR, Edges, Model, Typical
+from services.scoring.domain.scores import YEAR_DAYS
+
+Floats = NDArray[np.float64]
+
+BUYERS_MIN = 50
+REPEATERS_MIN = 10
+# The prior counts as one observation of each log-parameter with this standard deviation: nothing
+# beside thousands of customers, a hold beside a hundred.
+PRIOR_DEVIATION = 1.5
+# Of the logarithms of r, alpha, a, b. Beyond such a b nobody leaves, and the quadrature over Beta
+# posteriors would leave the floats.
+BUYING_BOUNDS = ((-7.0, 9.0), (-7.0, 9.0), (-7.0, 6.0), (-7.0, 6.0))
+# Of the logarithms of p, q above its minimum, and gamma, which is an amount.
+SPENDING_BOUNDS = ((-7.0, 9.0), (-7.0, 9.0), (-12.0, 32.0))
+# Leaving costs two parameters; it must explain at least this much more than their number (AIC).
+LEAVING_GAIN_MIN = 2.0
+Q_MIN = 1.05
+_BINS = 10
+_FIFTHS = (0.2, 0.4, 0.6, 0.8)
+_MEDIUM_FROM, _HIGH_FROM = 0.4, 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Buyers as of a day: repeat purchase days, last and observed (days after the first), mean net
+    worth of a purchase day in major units."""
+
+    repeats: Floats
+    last: Floats
+    observed: Floats
+    mean: Floats
+
+    @property
+    def buyers(self) -> int:
+        return len(self.repeats)
+
+    @property
+    def repeaters(self) -> int:
+        return int(np.count_nonzero(self.repeats))
+
+
+@dataclass(frozen=True, slots=True)
+class TooLittle:
+    """Why there was no fit."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The model, and figures about it."""
+
+    model: Model
+    metrics: dict[str, Any]
+
+
+def history_until(rows: Sequence[tuple[str, int, float]], cut: int, unit: int) -> History:
+    """From (customer, day, net minor units), ordered, what was known at the end of day `cut`."""
+    found = []
+    for _, purchases in groupby(rows, key=lambda row: row[0]):
+        days = [(day, net) for _, day, net in purchases if day <= cut]
+        if days:
+            first, last = days[0][0], days[-1][0]
+            mean = sum(net for _, net in days) / unit / len(days)
+            found.append((len(days) - 1, last - first, cut - first, mean))
+    table = np.array(found, dtype=np.float64).reshape(len(found), 4).T
+    return History(*(np.ascontiguousarray(column) for column in table))
+
+
+def fit(
+    rows: Sequence[tuple[str, int, float]],
+    *,
+    name: str,
+    cut: int,
+    horizon_days: int,
+    currency: str,
+    unit: int,
+) -> Fitted | TooLittle:
+    """The model of a shop as of day `cut` (since 1970); `unit` is minor units per major one."""
+    history = history_until(rows, cut, unit)
+    if history.buyers < BUYERS_MIN or history.repeaters < REPEATERS_MIN:
+        return TooLittle(
+            f"{history.buyers} buyers of whom {history.repeaters} came back; "
+            f"{BUYERS_MIN} and {REPEATERS_MIN} are needed"
+        )
+    buying, likelihood = fit_buying(history)
+    spending = fit_spending(history)
+    model = _with_edges(name, buying, spending, history, currency)
+    metrics: dict[str, Any] = {
+        "buyers": history.buyers,
+        "repeaters": history.repeaters,
+        "log_likelihood": round(likelihood, 3),
+        "nobody_leaves": buying.a <= 0,
+        "holdout": _holdout(rows, cut, horizon_days, unit),
+    }
+    return Fitted(model, metrics)
+
+
+def fit_buying(history: History, *, deviation: float = PRIOR_DEVIATION) -> tuple[MbgNbd, float]:
+    """MBG/NBD and its log-likelihood; the NBD limit when leaving explains nothing.
+
+    `deviation` infinite is plain maximum likelihood.
+    """
+    data = (history.repeats, history.last, history.observed)
+    prior = np.log([PRIOR.buying.r, PRIOR.buying.alpha, PRIOR.buying.a, PRIOR.buying.b])
+
+    def leaving(point: Floats) -> tuple[float, Floats]:
+        model = MbgNbd(*map(float, np.exp(point)))
+        value = float(mbg_nbd.log_likelihood(model, *data).sum())
+        return value, mbg_nbd.gradient(model, *data).sum(axis=1)
+
+    def staying(point: Floats) -> float:
+        r, alpha = map(float, np.exp(point))
+        return float(mbg_nbd.log_likelihood(MbgNbd(r, alpha, 0.0, 1.0), *data).sum())
+
+    best = _climb(leaving, prior, deviation, BUYING_BOUNDS)
+    limit = _climb(
+        lambda point: (staying(point), _slope(staying, point)),
+        prior[:2],
+        deviation,
+        BUYING_BOUNDS[:2],
+    )
+    found, without = leaving(best)[0], staying(limit)
+    if found - without < LEAVING_GAIN_MIN:
+        r, alpha = map(float, np.exp(limit))
+        return MbgNbd(r, alpha, 0.0, 1.0), without
+    return MbgNbd(*map(float, np.exp(best))), found
+
+
+def fit_spending(history: History, *, deviation: float = PRIOR_DEVIATION) -> GammaGamma:
+    """Gamma-Gamma on buyers whose purchases were worth something."""
+    worth = history.mean > 0
+    if np.count_nonzero(worth) < BUYERS_MIN:
+        return PRIOR.spending
+    number, mean = history.repeats[worth] + 1.0, history.mean[worth]
+    start = PRIOR.spending
+    # The prior says how values vary, not how dear a shop is: its scale follows the shop's mean.
+    scale = float(np.average(mean, weights=number)) * (start.q - 1.0) / start.p
+    prior = np.log([start.p, start.q - Q_MIN, scale])
+
+    def value(point: Floats) -> float:
+        p, q, gamma = map(float, np.exp(point))
+        return float(
+            gamma_gamma.log_likelihood(GammaGamma(p, q + Q_MIN, gamma), number, mean).sum()
+        )
+
+    best = _climb(
+        lambda point: (value(point), _slope(value, point)), prior, deviation, SPENDING_BOUNDS
+    )
+    p, q, gamma = map(float, np.exp(best))
+    return GammaGamma(p, q + Q_MIN, gamma)
+
+
+def _climb(
+    climbed: Callable[[Floats], tuple[float, Floats]],
+    start: Floats,
+    deviation: float,
+    bounds: Sequence[tuple[float, float]],
+) -> Floats:
+    """The log-parameters with the highest posterior density, within bounds.
+
+    `ArithmeticError` when the search leaves the numbers.
+    """
+
+    def downhill(point: Floats) -> tuple[float, Floats]:
+        value, slope = climbed(point)
+        away = (point - start) / deviation
+        return float(0.5 * (away**2).sum() - value), away / deviation - slope
+
+    found = optimize.minimize(downhill, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    point: Floats = np.asarray(found.x, dtype=np.float64)
+    if not np.all(np.isfinite(point)):
+        raise ArithmeticError("the fit left the numbers")
+    return point
+
+
+def _slope(value: Callable[[Floats], float], point: Floats, width: float = 1e-5) -> Floats:
+    """Central differences."""
+    slopes = []
+    for axis in range(len(point)):
+        step = np.zeros_like(point)
+        step[axis] = width
+        slopes.append((value(point + step) - value(point - step)) / (2 * width))
+    return np.array(slopes)
+
+
+def _with_edges(
+    name: str, buying: MbgNbd, spending: GammaGamma, history: History, currency: str
+) -> Model:
+    """The shop's fifths, value tiers and median buyer."""
+    silent, number = history.observed - history.last, history.repeats + 1.0
+    spent = history.mean * number
+    worth = gamma_gamma.expected_value(spending, number, history.mean)
+    coming = mbg_nbd.expected_purchases(buying, history.repeats, history.last, silent, YEAR_DAYS)
+    total = spent + coming * worth
+    again = history.repeats > 0
+    gaps = history.last[again] / history.repeats[again]
+    medium, high = (float(np.quantile(total, one)) for one in (_MEDIUM_FROM, _HIGH_FROM))
+    return Model(
+        name=name,
+        buying=buying,
+        spending=spending,
+        edges=Edges(_fifths(silent), _fifths(number), _fifths(spent)),
+        tiers=(round(medium, 2), round(max(high, medium), 2)),
+        typical=Typical(float(np.median(number)), max(1.0, float(np.median(gaps)))),
+        currency=currency,
+    )
+
+
+def _fifths(values: Floats) -> tuple[float, float, float, float]:
+    edges = [round(float(np.quantile(values, one)), 2) for one in _FIFTHS]
+    return edges[0], edges[1], edges[2], edges[3]
+
+
+def _holdout(
+    rows: Sequence[tuple[str, int, float]], cut: int, horizon_days: int, unit: int
+) -> dict[str, Any] | None:
+    """How a model of the day one horizon earlier predicted who did not buy since."""
+    then = cut - horizon_days
+    history = history_until(rows, then, unit)
+    if history.buyers < BUYERS_MIN or history.repeaters < REPEATERS_MIN:
+        return None
+    buying, _ = fit_buying(history)
+    silent = history.observed - history.last
+    risk = mbg_nbd.no_purchase(buying, history.repeats, history.last, silent, horizon_days)
+    stayed_away = np.array(
+        [
+            not any(day > then for day in days)
+            for days in (
+                [day for _, day, _ in purchases if day <= cut]
+                for _, purchases in groupby(rows, key=lambda row: row[0])
+            )
+            if days and days[0] <= then
+        ]
+    )
+    return {"horizon_days": horizon_days, **quality(risk, stayed_away)}
+
+
+def quality(risk: Floats, happened: NDArray[np.bool_]) -> dict[str, float | int | None]:
+    """Log-loss, Brier score, area under the curve, expected calibration error (ten equal bins)."""
+    clipped = np.clip(risk, 1e-6, 1 - 1e-6)
+    truth = happened.astype(np.float64)
+    loss = -(truth * np.log(clipped) + (1 - truth) * np.log1p(-clipped)).mean()
+    order = np.argsort(risk, kind="stable")
+    bins = [part for part in np.array_split(order, _BINS) if len(part)]
+    error = sum(len(one) * abs(risk[one].mean() - truth[one].mean()) for one in bins) / len(risk)
+    return {
+        "customers": len(risk),
+        "rate": round(float(truth.mean()), 4),
+        "log_loss": round(float(loss), 4),
+        "brier": round(float(((risk - truth) ** 2).mean()), 4),
+        "auc": _area(risk, happened),
+        "ece": round(float(error), 4),
+    }
+
+
+def _area(risk: Floats, happened: NDArray[np.bool_]) -> float | None:
+    """Chance that one it happened to had the higher risk; ties count half (Mann-Whitney)."""
+    positives = int(np.count_nonzero(happened))
+    negatives = len(risk) - positives
+    if not positives or not negatives:
+        return None
+    _, place, counts = np.unique(risk, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    area = (ranks[happened].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    return round(float(area), 4)

@@ -1,0 +1,152 @@
+"""The customers that a batch of events is about, in memory between loading and saving."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import reduce
+
+from services.scoring.domain.features import CustomerState, combine
+from services.scoring.domain.orders import Order
+from services.scoring.domain.standing import Standing
+from services.scoring.store import assessments, people
+from services.scoring.store.assessments import Current
+from services.scoring.store.people import Driver, Link, OrderKey, Stored
+from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
+from shared.events.engagement import CustomerMerged, CustomerUnmerged
+from shared.events.envelope import Event
+from shared.ids import CustomerId
+
+ORDERS = (OrderCompleted, OrderRefunded, OrderCancelled)
+LINKING = (CustomerMerged, CustomerUnmerged)
+
+
+@dataclass(slots=True)
+class World:
+    """States of original ids, and the customers (roots) that the links make of them."""
+
+    links: dict[CustomerId, Link]
+    states: dict[CustomerId, Stored]
+    currents: dict[CustomerId, Current]
+    orders: dict[CustomerId, dict[str, Order]]
+    dropped: set[CustomerId] = field(default_factory=set)
+    changed_states: set[CustomerId] = field(default_factory=set)
+    changed_links: set[CustomerId] = field(default_factory=set)
+    known_orders: dict[OrderKey, Order] = field(default_factory=dict)
+
+    def root(self, original: CustomerId) -> CustomerId:
+        """The customer that an id belongs to."""
+        link = self.links.get(original)
+        return original if link is None else link.root_id
+
+    def members(self, root: CustomerId) -> list[CustomerId]:
+        """The ids that belong to a customer, itself included, in a fixed order."""
+        return sorted({one for one, link in self.links.items() if link.root_id == root} | {root})
+
+    def combined(self, root: CustomerId) -> CustomerState | None:
+        """What all ids of a customer did; None when nothing is known of any."""
+        if not self.links:
+            stored = self.states.get(root)
+            return None if stored is None else stored.state
+        known = [self.states[one].state for one in self.members(root) if one in self.states]
+        return reduce(combine, known) if known else None
+
+    def as_of(self, root: CustomerId) -> datetime | None:
+        """The latest instant as of which a customer was assessed."""
+        instants = [
+            self.states[one].as_of
+            for one in (self.members(root) if self.links else (root,))
+            if one in self.states
+        ]
+        if root in self.currents:
+            instants.append(self.currents[root].as_of)
+        return max((one for one in instants if one is not None), default=None)
+
+    def standings(self) -> dict[CustomerId, Standing | None]:
+        return {customer: current.standing for customer, current in self.currents.items()}
+
+    def put(self, original: CustomerId, state: CustomerState, as_of: datetime) -> None:
+        """A new state of an original id."""
+        before = self.states.get(original, Stored())
+        first = original not in self.changed_states
+        version = before.version + 1 if first else before.version
+        self.states[original] = Stored(state, as_of, version)
+        self.changed_states.add(original)
+
+    def link(self, original: CustomerId, parent: CustomerId) -> None:
+        """From now on an id leads to `parent`; to itself, it stands alone."""
+        self.links[original] = Link(parent, parent)
+        self.changed_links.add(original)
+        for one in list(self.links):
+            root = self._follow(one)
+            if self.links[one].root_id != root:
+                self.links[one] = replace(self.links[one], root_id=root)
+                self.changed_links.add(one)
+
+    def _follow(self, original: CustomerId) -> CustomerId:
+        """Where the links end. A circle, possible while an unmerge is under way, has one root."""
+        path = [original]
+        while (link := self.links.get(path[-1])) is not None and link.parent_id != path[-1]:
+            if link.parent_id in path:
+                return min(path[path.index(link.parent_id) :])
+            path.append(link.parent_id)
+        return path[-1]
+
+
+def original_of(event: Event) -> CustomerId:
+    """The id under which an event's doings are kept."""
+    return event.alias or event.subject
+
+
+async def load(driver: Driver, events: Iterable[Event]) -> World:
+    """Locks and loads everything that these events can touch: one query a table."""
+    events = list(events)
+    if any(isinstance(event, LINKING) for event in events):
+        await people.own_identities(driver)
+    else:
+        await people.share_identities(driver)
+    ids = _ids(events)
+    links = await people.load_links(driver, ids)
+    every = ids | links.keys() | {link.root_id for link in links.values()}
+    roots = {links[one].root_id if one in links else one for one in every}
+    currents = await assessments.load_current(driver, roots | ids, locked=True)
+    states = await people.load_states(driver, every, locked=True)
+    orders = await people.load_orders(driver, _order_keys(events))
+    return World(links, states, currents, _by_customer(orders), known_orders=orders)
+
+
+async def save(driver: Driver, world: World) -> None:
+    """Writes what changed of states, orders and links: one statement a table."""
+    await people.save_links(driver, {one: world.links[one] for one in world.changed_links})
+    await people.save_states(driver, {one: world.states[one] for one in world.changed_states})
+    await people.save_orders(
+        driver,
+        {
+            (customer, name): order
+            for customer, orders in world.orders.items()
+            for name, order in orders.items()
+            if world.known_orders.get((customer, name)) != order
+        },
+    )
+    await assessments.drop(driver, world.dropped)
+
+
+def _ids(events: Iterable[Event]) -> set[CustomerId]:
+    ids: set[CustomerId] = set()
+    for event in events:
+        ids |= {event.subject, original_of(event)}
+        if isinstance(event, LINKING):
+            ids.add(event.data.survivor_id)
+    return ids
+
+
+def _order_keys(events: Iterable[Event]) -> set[OrderKey]:
+    return {
+        (original_of(event), event.data.order_id) for event in events if isinstance(event, ORDERS)
+    }
+
+
+def _by_customer(orders: Mapping[OrderKey, Order]) -> dict[CustomerId, dict[str, Order]]:
+    found: dict[CustomerId, dict[str, Order]] = {}
+    for (customer, name), order in orders.items():
+        found.setdefault(customer, {})[name] = order
+    return found
