@@ -1,0 +1,129 @@
+"""Dead letters for an operator: read `<service>.dead` to its end, or send it to `<service>.retry`.
+
+A letter that was sent again and fails again comes back as a new letter. How far was sent is kept
+beside the data, so that a second replay does not send the same letters twice. The topic has one
+partition (the catalogue's), hence one order.
+"""
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.events.topics import SERVICES, dead_topic, retry_topic
+from shared.runtime.dead import EVENT_ID, KIND, REASON, DeadLetter, original_record, retry_of
+from shared.runtime.kafka import KafkaLog
+from shared.runtime.log import LogReader, LogUnavailable, Record, TopicPartition
+from shared.runtime.settings import RuntimeSettings
+from stack.addresses import Addresses, addresses, write_private
+from stack.errors import StackError
+
+POLL_RECORDS_MAX = 1_000
+POLL_SECONDS = 0.2
+READ_SECONDS_MAX = 60.0
+BATCH_RECORDS = 500
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """A reader of whole topics has no partitions to be given."""
+
+    async def assigned(
+        self, partitions: frozenset[TopicPartition]
+    ) -> Mapping[TopicPartition, int | None]:
+        return dict.fromkeys(partitions)
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        assert not partitions, "without a group there is nobody to take them"
+
+
+def list_letters(service: str, data_dir: Path, limit: int) -> list[DeadLetter]:
+    """The last `limit` letters, oldest first."""
+    records = _waited(_read(_known(service), addresses(data_dir)))
+    return [_letter(record) for record in records[-limit:]]
+
+
+def replay_letters(service: str, data_dir: Path) -> int:
+    """Send what has not been sent again; answers how many."""
+    return _waited(_replay(_known(service), data_dir))
+
+
+def _known(service: str) -> str:
+    if service not in SERVICES:
+        raise StackError(f"There is no service {service}.", f"Choose among {', '.join(SERVICES)}.")
+    return service
+
+
+def _waited(work: Coroutine[Any, Any, Result]) -> Result:
+    try:
+        return asyncio.run(work)
+    except (LogUnavailable, TimeoutError) as error:
+        raise StackError(f"Kafka does not answer: {error}.", "Is `tenure up` running?") from error
+
+
+async def _read(service: str, where: Addresses) -> list[Record]:
+    """The whole topic, up to where it ended when we began."""
+    log = KafkaLog(RuntimeSettings(kafka=where.kafka))
+    reader = log.reader([dead_topic(service).name], group=None, member="operator")
+    records: list[Record] = []
+    try:
+        async with asyncio.timeout(READ_SECONDS_MAX):
+            await reader.start(_Alone())
+            ends: dict[TopicPartition, int] = {}
+            # Until the topic is known to the client it has no partitions, hence no ends.
+            while not ends:
+                await _poll_into(records, reader)
+                ends = dict(await reader.end_offsets())
+            for partition, end in ends.items():
+                first = await reader.beginning_offset(partition)
+                while first < end and not (records and records[-1].offset + 1 >= end):
+                    await _poll_into(records, reader)
+    finally:
+        await reader.stop()
+    return records
+
+
+async def _poll_into(records: list[Record], reader: LogReader) -> None:
+    polled = await reader.poll(records_max=POLL_RECORDS_MAX, timeout_seconds=POLL_SECONDS)
+    for batch in polled.values():
+        records.extend(batch)
+
+
+async def _replay(service: str, data_dir: Path) -> int:
+    where = addresses(data_dir)
+    marks_path = data_dir / "dead-letters.json"
+    marks: dict[str, int] = json.loads(marks_path.read_text()) if marks_path.exists() else {}
+    sent_to = marks.get(service, 0)
+    waiting = [record for record in await _read(service, where) if record.offset >= sent_to]
+    writer = KafkaLog(RuntimeSettings(kafka=where.kafka)).writer()
+    try:
+        for first in range(0, len(waiting), BATCH_RECORDS):
+            batch = waiting[first : first + BATCH_RECORDS]
+            await writer.write([retry_of(record, retry_topic(service).name) for record in batch])
+            # Marked after the write: a crash between the two sends some twice, and the reader's
+            # inbox knows them; marked before, it would lose them.
+            marks[service] = batch[-1].offset + 1
+            data_dir.mkdir(parents=True, exist_ok=True)
+            write_private(marks_path, marks)
+    finally:
+        await writer.stop()
+    return len(waiting)
+
+
+def _letter(record: Record) -> DeadLetter:
+    original = original_record(record)
+    return DeadLetter(
+        original.topic,
+        original.partition,
+        original.offset,
+        original.key or b"",
+        original.value,
+        original.headers,
+        record.header(KIND) or "",
+        record.header(REASON) or "",
+        record.header(EVENT_ID),
+    )
