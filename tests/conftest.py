@@ -1,0 +1,3 @@
+"""What every ring of tests shares."""
+
+pytest_plugins = ["tests.fixtures.backing"]

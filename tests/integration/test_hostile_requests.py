@@ -1,0 +1,82 @@
+"""What PostgreSQL cannot be asked with is refused as a problem, wherever it stands in a URL."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from services.ingest.main import build as ingest
+from services.insights.main import build as insights
+from services.loyalty.main import build as loyalty
+from services.webhooks.main import build as webhooks
+from shared.runtime.service import Service
+from shared.testing.harness import running
+
+SOUND = "2026-01-01T00:00:00+00:00"
+# Before the year 1 and after the year 9999 once they are in UTC.
+INSTANTS = ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", 5)
+NAMES = ("\x00", "\ud800", 5, None)
+NUMBERS = ("x", -1, 10**30, True, None)
+NUL_URLS: dict[Callable[..., Service], tuple[str, ...]] = {
+    ingest: ("/v1/customers/%00/identity", "/v1/keys/%00/rotate"),
+    loyalty: (
+        "/v1/members/%00",
+        "/v1/members/%00/statement",
+        "/v1/redemptions/%00",
+        "/v1/redemptions/%00/capture",
+    ),
+    webhooks: (
+        "/v1/endpoints/%00",
+        "/v1/endpoints/%00/deliveries",
+        "/v1/endpoints/%00/test",
+        "/v1/deliveries/%00",
+        "/v1/deliveries/%00/resend",
+    ),
+    insights: (
+        "/v1/customers/%00/timeline",
+        "/v1/customers/c-1/timeline?kind=%00",
+        "/v1/metrics/overview?segment=%00",
+        "/v1/metrics/overview?to=0001-01-02",
+        "/v1/metrics/overview?from=9999-12-01&to=9999-12-31T23:59:59Z",
+    ),
+}
+LISTS: dict[Callable[..., Service], tuple[tuple[str, tuple[Any, ...]], ...]] = {
+    ingest: (("/v1/keys", (SOUND, "x")), ("/v1/rejections", (SOUND, "x"))),
+    loyalty: (("/v1/members/c-1/statement", (SOUND, "x", 1)),),
+    webhooks: (("/v1/endpoints", (SOUND, "x")),),
+    insights: (("/v1/customers/c-1/timeline", (SOUND, SOUND, "x", "x")),),
+}
+
+
+def cursor(position: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def hostile(position: tuple[Any, ...]) -> list[str]:
+    """The cursor with one part after the other replaced by what can't be asked with."""
+    made = []
+    for place, part in enumerate(position):
+        bads = INSTANTS if part == SOUND else NUMBERS if isinstance(part, int) else NAMES
+        made += [cursor([*position[:place], bad, *position[place + 1 :]]) for bad in bads]
+    return made
+
+
+@pytest.mark.parametrize("build", NUL_URLS, ids=lambda build: build.__module__.split(".")[1])
+async def test_hostile_names_and_cursors_are_the_callers_mistake(
+    build: Callable[..., Service], database_url: str
+) -> None:
+    key = base64.b64encode(bytes(32)).decode()
+    settings = {"secret_key": key} if build is webhooks else None
+    async with running(build, database_url, settings=settings, consume=False) as service:
+        urls = [*NUL_URLS[build]]
+        for path, position in LISTS[build]:
+            urls += [f"{path}?cursor={one}" for one in hostile(position)]
+        for url in urls:
+            post = url.endswith(("/rotate", "/capture", "/test", "/resend"))
+            reply = await service.client.request(
+                "POST" if post else "GET", url, headers=service.key("admin")
+            )
+            assert reply.status_code in {404, 422}, (url, reply.text)
+            assert reply.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,69 @@
+"""Results as JSON and as the page that the README quotes."""
+
+import json
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import report
+from bench.figures import Aim, Row, Series, Table, compared
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+MACHINE = {"processor": "abacus", "cores": "2"}
+
+
+def table(section: str = "intake", *, ours: float = 8.0) -> Table:
+    rate = compared(
+        "one event",
+        Series("tenure", "events/CPU-s", (ours, ours)),
+        Series("bare", "events/CPU-s", (10.0, 10.0)),
+        aim=Aim(">=", 0.7),
+    )
+    return Table(
+        section, f"The {section}", (rate, Row("peak", Series("w", "MB", (123.4,)))), ("A note.",)
+    )
+
+
+def test_the_page_has_every_section_with_its_ratio_verdict_and_machine() -> None:
+    page = report.markdown(report.to_plain([table(), table("growth")], MACHINE, NOON))
+
+    assert "## The intake" in page
+    assert "## The growth" in page
+    expected = "| one event | 10 events/CPU-s | 8 events/CPU-s | 0.8 – 0.8 – 0.8 | >= 0.7 | met |"
+    assert expected in page
+    assert "| peak |  | 123 – 123 – 123 MB |  |  |  |" in page
+    assert "2 rounds, 2026-03-02T12:00:00+00:00, on processor abacus, cores 2." in page
+
+
+def test_a_section_measured_anew_replaces_only_itself(tmp_path: Path) -> None:
+    report.write_results(report.to_plain([table(), table("growth")], MACHINE, NOON), tmp_path)
+    known = report.load_results(tmp_path / "results.json")
+    new = report.to_plain([table(ours=5.0)], MACHINE, NOON)
+
+    report.write_results(report.merge(known, new), tmp_path)
+
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["growth"] == known["growth"]
+    assert written["intake"]["rows"][0]["ratio"]["values"] == [0.5, 0.5]
+    assert "| missed |" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_before_the_first_run_there_are_no_results(tmp_path: Path) -> None:
+    assert report.load_results(tmp_path / "results.json") == {}
+
+
+def test_the_committed_page_is_made_from_the_committed_figures() -> None:
+    if report.RESULTS_JSON.exists():
+        made = report.markdown(report.load_results())
+        assert report.RESULTS_MARKDOWN.read_text() == made
+
+
+def test_the_terminal_shows_the_table_with_its_notes() -> None:
+    console = Console(width=140, record=True, file=StringIO())
+    report.show(table(), console)
+    shown = console.export_text()
+
+    assert "0.8 – 0.8 – 0.8" in shown
+    assert "A note." in shown

@@ -1,0 +1,45 @@
+"""The key ring follows a log that may repeat itself."""
+
+from datetime import datetime, timedelta
+
+from shared.events.keys import KeyChanged, KeyChangedData
+from shared.ids import CustomerId, EventId
+from shared.runtime.auth import KeyRing, format_key, secret_hash
+from shared.runtime.log import Record
+from shared.testing.builders import NOON
+
+SECRET = "s" * 43
+
+
+def announced(event_id: str, revoked_at: datetime | None = None) -> Record:
+    data = KeyChangedData(
+        key_id="k",
+        secret_hash=secret_hash(SECRET),
+        scopes=("admin",),
+        label="a key",
+        revoked_at=revoked_at,
+    )
+    event = KeyChanged(
+        id=EventId(event_id),
+        source="/ingest",
+        subject=CustomerId("k"),
+        time=NOON,
+        recordedtime=NOON,
+        data=data,
+    )
+    return Record("ingest.keys", 0, 0, b"k", event.to_json())
+
+
+def test_a_late_copy_of_its_making_does_not_undo_a_revocation() -> None:
+    """A relay that was frozen, or a reader that starts anew, brings old records once more."""
+    ring, key = KeyRing(), format_key("k", SECRET)
+    ring.apply([announced("made")])
+    assert ring.caller(key, NOON) is not None
+    ring.apply([announced("revoked", NOON - timedelta(seconds=1)), announced("made")])
+    assert ring.caller(key, NOON) is None
+
+
+def test_a_tombstone_with_a_foreign_key_changes_nothing() -> None:
+    ring = KeyRing()
+    ring.apply([announced("made"), Record("ingest.keys", 0, 1, b"\xff", None)])
+    assert ring.caller(format_key("k", SECRET), NOON) is not None
