@@ -1,0 +1,105 @@
+"""What a measurement yields: series over rounds, ratios between two sides, and their verdicts."""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+FLOOR_MOVES_MAX = 2.0
+_HOLDS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "<": operator.lt,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One figure a round, in the order of the rounds."""
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        assert self.values, f"{self.name}: nothing was measured"
+
+    @property
+    def low(self) -> float:
+        return min(self.values)
+
+    @property
+    def middle(self) -> float:
+        return median(self.values)
+
+    @property
+    def high(self) -> float:
+        return max(self.values)
+
+    @property
+    def moves(self) -> float:
+        """The largest value over the smallest."""
+        return self.high / self.low if self.low > 0 else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the median of a ratio should be."""
+
+    sign: Literal[">=", "<=", "<"]
+    value: float
+
+    def holds(self, measured: float) -> bool:
+        return _HOLDS[self.sign](measured, self.value)
+
+
+Verdict = Literal["met", "missed", "void", "-"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: both sides as measured, and their ratio round by round.
+
+    `floor` is absent where a figure stands for itself (a rate, a peak of memory).
+    """
+
+    what: str
+    ours: Series
+    floor: Series | None = None
+    ratio: Series | None = None
+    aim: Aim | None = None
+
+    @property
+    def is_void(self) -> bool:
+        """The floor itself moved too much for a ratio to mean anything."""
+        return self.floor is not None and self.floor.moves > FLOOR_MOVES_MAX
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the median meets the aim."""
+        if self.is_void:
+            return "void"
+        if self.aim is None:
+            return "-"
+        measured = self.ratio if self.ratio is not None else self.ours
+        return "met" if self.aim.holds(measured.middle) else "missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The outcome of one section."""
+
+    section: str
+    title: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+def compared(
+    what: str, ours: Series, floor: Series, *, aim: Aim | None = None, inverse: bool = False
+) -> Row:
+    """A row whose ratio is ours over the floor, or with `inverse` the floor over ours."""
+    pairs: Sequence[tuple[float, float]] = list(zip(ours.values, floor.values, strict=True))
+    values = tuple(theirs / own if inverse else own / theirs for own, theirs in pairs)
+    return Row(what, ours, floor, Series("ratio", "×", values), aim)
