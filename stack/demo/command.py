@@ -144,7 +144,7 @@ def in_thread(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """
     failures: list[BaseException] = []
     cancel: list[Callable[[], object]] = []
-    started, ended = threading.Event(), threading.Event()
+    guarded, started, ended = threading.Event(), threading.Event(), threading.Event()
 
     async def main() -> None:
         task = asyncio.ensure_future(make())
@@ -159,16 +159,20 @@ def in_thread(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
             failures.append(error)
 
     def run() -> None:
+        guarded.wait()
         try:
             asyncio.run(main())
         finally:
             ended.set()
 
+    # A signal may come before `start` has returned: the coroutine begins when somebody can end it.
     threading.Thread(target=run, name="demo", daemon=True).start()
     # Events, because an interrupted `join` takes the thread for ended (CPython 3.11).
     try:
+        guarded.set()
         ended.wait()
     except BaseException:
+        guarded.set()
         started.wait()
         cancel[0]()
         ended.wait()
