@@ -130,7 +130,7 @@ class Event(BaseModel):
         source where that is a shop's: ids are unique per source only.
         """
         return cls(
-            id=derived_event_id(f"{origin}#{cause}" if origin else cause, cls.type_name(), ordinal),
+            id=cls.id_because(cause, ordinal, origin),
             source=source,
             type=cls.type_name(),
             subject=subject,
@@ -140,6 +140,11 @@ class Event(BaseModel):
             schemaversion=cls.VERSION,
             data=data,
         )
+
+    @classmethod
+    def id_because(cls, cause: str, ordinal: int = 0, origin: str = "") -> EventId:
+        """The id of an event of this type that follows from `cause`; see `caused_by`."""
+        return derived_event_id(f"{origin}#{cause}" if origin else cause, cls.type_name(), ordinal)
 
     def to_json(self) -> bytes:
         """The bytes that go on Kafka: compact JSON without absent attributes."""

@@ -1,27 +1,24 @@
 """The door's judgement: which events of a request are accepted, and what is wrong with the others.
 
-The whole body is validated in one pass. Only when that fails is every event judged alone, so that
-one bad event costs its neighbours nothing but time. Both ways come to the same verdicts.
+The whole body is looked at in one pass: quickly, and if that does not suffice, in full. Only when
+that fails too is every event judged alone, so that one bad event costs its neighbours nothing but
+time. All ways come to the same verdicts and the same lines.
 """
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from services.ingest.domain import hostile, naming
+from services.ingest.domain import hostile, naming, screen
 from services.ingest.domain.flaws import Flaw, beginnings, flaws_of
 from services.ingest.domain.intake import BATCH, ONE, IntakeEvent, model_of, to_line
-from shared.events.engagement import (
-    ReferralMade,
-    ReferralMadeData,
-    SurveyAnswered,
-    SurveyAnsweredData,
-)
+from services.ingest.domain.screen import Fields
+from shared.events.engagement import ReferralMade, SurveyAnswered
 
 _BEGINS_BATCH = re.compile(rb'\s*\{\s*"events"\s*:').match
 _EARLIEST_YEAR = 1970
@@ -32,7 +29,8 @@ _COMMAS_MAX = 30_000
 _ERRORS_MAX = 1_000
 _BEGINNING = 50
 _SURVEY_SCORES = {"nps": (0, 10), "csat": (1, 5)}
-_SPECIAL = frozenset({ReferralMade.type_name(), SurveyAnswered.type_name()})
+_REFERRAL = ReferralMade.type_name()
+_SPECIAL = frozenset({_REFERRAL, SurveyAnswered.type_name()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +89,13 @@ def judge(body: bytes, limits: Limits, now: datetime, new_id: Callable[[], str])
     events = _whole(body)
     if events is None:
         return _one_by_one(body, limits, now, new_id)
-    single = isinstance(events, IntakeEvent)
-    listed: Sequence[IntakeEvent] = [events] if isinstance(events, IntakeEvent) else events
-    _bounded(len(listed), limits)
+    _bounded(len(events.all), limits)
     latest = now + timedelta(seconds=limits.future_seconds_max)
     accepted: list[Accepted] = []
     rejected: list[Rejected] = []
-    for index, event in enumerate(listed):
-        verdict = _finish(index, event, limits, latest, new_id, "" if single else f"events.{index}")
+    for index, event in enumerate(events.all):
+        prefix = f"events.{index}" if events.is_batch else ""
+        verdict = _finish(index, event, limits, latest, new_id, prefix)
         if isinstance(verdict, Accepted):
             accepted.append(verdict)
         else:
@@ -106,63 +103,73 @@ def judge(body: bytes, limits: Limits, now: datetime, new_id: Callable[[], str])
     return Verdicts(accepted, rejected)
 
 
-def _whole(body: bytes) -> IntakeEvent | list[IntakeEvent] | None:
+class _Events(NamedTuple):
+    """All events of a body, each of its right shape."""
+
+    all: Sequence[Fields | IntakeEvent]
+    is_batch: bool
+
+
+def _whole(body: bytes) -> _Events | None:
     """All events when every one has its right shape; None when each must be looked at."""
     if b"\\u0000" in body or body.count(b",") > _COMMAS_MAX:
         return None
+    is_batch = _BEGINS_BATCH(body) is not None
+    plain = screen.plain_events(body, is_batch=is_batch)
+    if plain is not None:
+        return _Events(plain, is_batch)
     try:
-        if _BEGINS_BATCH(body):
-            return BATCH.validate_json(body, extra="forbid").events
-        return ONE.validate_json(body, extra="forbid")
+        if is_batch:
+            return _Events(BATCH.validate_json(body, extra="forbid").events, is_batch)
+        return _Events([ONE.validate_json(body, extra="forbid")], is_batch)
     except ValidationError:
         return None
 
 
 def _finish(
     index: int,
-    event: IntakeEvent,
+    event: Fields | IntakeEvent,
     limits: Limits,
     latest: datetime,
     new_id: Callable[[], str],
     prefix: str,
 ) -> Accepted | Rejected:
     """What a schema cannot say: who is meant, when it happened, how large it is."""
-    flaws = _rules(event, latest)
-    line = to_line(event)
-    event_id = event.id
+    fields = event if isinstance(event, dict) else vars(event)
+    flaws = _rules(fields, latest)
+    event_id: str | None = fields.get("id")
+    line = screen.line_of(event) if isinstance(event, dict) else to_line(event)
+    named = event_id if event_id is not None else new_id()
     if event_id is None:
-        event_id = new_id()
-        line = b'%b,"id":"%b"}' % (line[:-1], event_id.encode())
+        line = b'%b,"id":"%b"}' % (line[:-1], named.encode())
     if len(line) > limits.event_bytes_max:
         flaws = [*flaws, _oversized(limits)]
     if flaws:
-        return _rejected(index, event.id, event.type, flaws, prefix, line.decode())
-    key = event.customer_id or event.anonymous_id
+        return _rejected(index, event_id, fields["type"], flaws, prefix, line.decode())
+    key = fields.get("customer_id") or fields.get("anonymous_id")
     assert key is not None, "the rules ask for one"
-    return Accepted(index, event_id, key, line)
+    return Accepted(index, named, key, line)
 
 
-def _rules(event: IntakeEvent, latest: datetime) -> list[Flaw]:
+def _rules(fields: Mapping[str, Any], latest: datetime) -> Sequence[Flaw]:
     flaws: list[Flaw] = []
-    customer_id, anonymous_id, occurred_at = (
-        event.customer_id,
-        event.anonymous_id,
-        event.occurred_at,
-    )
+    customer_id, anonymous_id = fields.get("customer_id"), fields.get("anonymous_id")
     if customer_id is not None:
         _check_id("customer_id", customer_id, flaws)
     elif anonymous_id is None:
         flaws.append(Flaw("customer_id", "customer_id or anonymous_id is needed", "missing_id"))
     if anonymous_id is not None:
         _check_id("anonymous_id", anonymous_id, flaws)
+    occurred_at = fields.get("occurred_at")
     if occurred_at is not None:
         if occurred_at > latest:
             message = f"lies in the future; the latest accepted is {latest.isoformat()}"
             flaws.append(Flaw("occurred_at", message, "future_time"))
         elif occurred_at.year < _EARLIEST_YEAR:
             flaws.append(Flaw("occurred_at", "lies before 1970", "invalid_time"))
-    if event.type in _SPECIAL:
-        _check_payload(event.data, flaws)
+    if fields["type"] in _SPECIAL:
+        data = fields["data"]
+        _check_payload(fields["type"], data if isinstance(data, dict) else vars(data), flaws)
     return flaws
 
 
@@ -172,14 +179,15 @@ def _check_id(path: str, name: str, flaws: list[Flaw]) -> None:
         flaws.append(Flaw(path, why, "illegal_id"))
 
 
-def _check_payload(data: Any, flaws: list[Flaw]) -> None:
-    if isinstance(data, ReferralMadeData):
-        if data.referred_id is not None:
-            _check_id("data.referred_id", data.referred_id, flaws)
-    elif isinstance(data, SurveyAnsweredData):
-        low, high = _SURVEY_SCORES[data.survey]
-        if not low <= data.score <= high:
-            message = f"a score of {data.survey} is between {low} and {high}"
+def _check_payload(kind: str, data: Mapping[str, Any], flaws: list[Flaw]) -> None:
+    if kind == _REFERRAL:
+        referred_id = data.get("referred_id")
+        if referred_id is not None:
+            _check_id("data.referred_id", referred_id, flaws)
+    else:
+        low, high = _SURVEY_SCORES[data["survey"]]
+        if not low <= data["score"] <= high:
+            message = f"a score of {data['survey']} is between {low} and {high}"
             flaws.append(Flaw("data.score", message, "invalid_value"))
 
 
