@@ -21,6 +21,7 @@ from services.scoring.store.assessments import Current
 from shared.clock import wall_now
 from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
 from shared.events.envelope import Event
+from shared.events.written import Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Judged:
 
     known: Known
     outcomes: list[Outcome]
-    news: list[Event]
+    news: list[Written]
 
     @property
     def published(self) -> list[Outcome]:

@@ -24,6 +24,7 @@ from services.scoring.store.assessments import current_of
 from shared.events.envelope import Event
 from shared.events.registry import parse
 from shared.events.topics import EVENTS, TOPIC_OF
+from shared.events.written import Written
 from shared.runtime.outbox import TYPE_HEADER
 
 _ADVANCE = """
@@ -137,11 +138,9 @@ class Naive:
             order.cancelled, pack_refunds(order), order.refunded(order.currency),
         )  # fmt: skip
 
-    async def _tell(self, news: Sequence[Event]) -> None:
+    async def _tell(self, news: Sequence[Written]) -> None:
         sent = [
-            await self._producer.send(
-                TOPIC_OF[type(one)].name, one.to_json(), key=one.subject.encode()
-            )
+            await self._producer.send(TOPIC_OF[one.kind].name, one.value, key=one.subject.encode())
             for one in news
         ]
         await asyncio.gather(*sent)

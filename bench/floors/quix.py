@@ -52,7 +52,7 @@ class Peer:
         before = dict(orders)
         judged = self._judge.take(event, known, orders)
         _save(state, judged, orders, before)
-        return [one.to_json() for one in judged.news]
+        return [one.value for one in judged.news]
 
     def _known(self, event: Event, state: Kept) -> Known:
         kept = state.get("known")
@@ -118,7 +118,7 @@ async def load_archetypes(database_url: str) -> list[Known]:
     driver = await asyncpg.connect(database_url, server_settings={"search_path": "scoring"})
     names = [CustomerId(shop.archetype_name(number)) for number in range(shop.ARCHETYPES)]
     try:
-        states = await load_states(driver, names, locked=False)
+        states = await load_states(driver, names)
         currents = await load_current(driver, names, locked=False)
     finally:
         await driver.close()

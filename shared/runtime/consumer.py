@@ -292,7 +292,7 @@ class Consumer:
         for topic, arrived in by_topic.items():
             tx.traces = {one.event_id: one.trace for one in arrived if one.trace}
             for handler in self._by_topic[topic].handlers:
-                events = [one.event for one in arrived if isinstance(one.event, handler.events)]
+                events = [one.event for one in arrived if handler.takes(one.event)]
                 if events:
                     with span(f"{self._context.name} {handler.handle.__name__}", _first(tx.traces)):
                         await handler.handle(tx, events, now=now)

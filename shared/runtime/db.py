@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shared.clock import Clock
 from shared.events.envelope import Event
+from shared.events.written import Written
 from shared.runtime import outbox
 from shared.runtime.failpoints import FailPoint, FailPoints
 from shared.runtime.settings import RuntimeSettings
@@ -64,12 +65,12 @@ class Transaction:
     traces: dict[str, str] = field(default_factory=dict)
     leaving: list[outbox.Row] = field(default_factory=list)
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event | Written) -> None:
         """Lets an event leave with this transaction: on Kafka if it commits, never otherwise."""
         trace = self.traces.get(event.cause or event.id)  # one passed on keeps its own trace
         self.leaving.append(outbox.row_of(event, trace))
 
-    def publish_all(self, events: Sequence[Event]) -> None:
+    def publish_all(self, events: Sequence[Event | Written]) -> None:
         for event in events:
             self.publish(event)
 

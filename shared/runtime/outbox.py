@@ -10,16 +10,20 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import asyncpg
 
 from shared.events.envelope import Event
 from shared.events.topics import TOPIC_OF
+from shared.events.written import Written
 from shared.runtime.failpoints import FailPoints
 from shared.runtime.log import LogWriter, Outgoing
 
 _HEARTBEAT_SECONDS = 1.0
+# Most rows have one of a few headers; those with a trace of their own come and go.
+_HEADERS_CACHED = 1_000
 # A broker takes 1 MiB with key and headers. One row above that would hold up all behind it.
 VALUE_BYTES_MAX = 900_000
 TYPE_HEADER = "tenure-type"
@@ -33,8 +37,7 @@ _NEXT = "SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1"
 _DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One record to be written: `headers` is a JSON object of strings."""
 
     topic: str
@@ -43,18 +46,26 @@ class Row:
     headers: str
 
 
-def row_of(event: Event, trace: str | None = None) -> Row:
+def row_of(event: Event | Written, trace: str | None = None) -> Row:
     """The row of an event on its own topic.
 
     A type without a topic is a `KeyError`, more bytes than a record may have a `ValueError`.
     """
-    value = event.to_json()
+    if isinstance(event, Written):
+        kind, name, value = event.kind, event.kind.type_name(), event.value
+    else:
+        kind, name, value = type(event), event.type, event.to_json()
     if len(value) > VALUE_BYTES_MAX:
-        raise ValueError(f"{event.type} has {len(value)} bytes, a record {VALUE_BYTES_MAX} at most")
-    headers = {TYPE_HEADER: event.type, "content-type": "application/cloudevents+json"}
+        raise ValueError(f"{name} has {len(value)} bytes, a record {VALUE_BYTES_MAX} at most")
+    return Row(TOPIC_OF[kind].name, event.subject.encode(), value, _headers(name, trace))
+
+
+@lru_cache(maxsize=_HEADERS_CACHED)
+def _headers(type_name: str, trace: str | None) -> str:
+    headers = {TYPE_HEADER: type_name, "content-type": "application/cloudevents+json"}
     if trace:
         headers[TRACE_HEADER] = trace
-    return Row(TOPIC_OF[type(event)].name, event.subject.encode(), value, json.dumps(headers))
+    return json.dumps(headers)
 
 
 async def insert(driver: "asyncpg.Connection[asyncpg.Record]", rows: Sequence[Row]) -> None:
@@ -121,11 +132,16 @@ async def hold(driver: "asyncpg.Connection[asyncpg.Record]", work: Awaitable[Non
 
 
 def _outgoing(row: asyncpg.Record) -> Outgoing:
-    headers = json.loads(row["headers"])
-    return Outgoing(
-        row["topic"],
-        row["key"],
-        row["value"],
-        # A lone surrogate (a quoted piece of a broken record) would hold up all that follows.
-        tuple((name, value.encode(errors="backslashreplace")) for name, value in headers.items()),
+    return Outgoing(row["topic"], row["key"], row["value"], _record_headers(row["headers"]))
+
+
+@lru_cache(maxsize=_HEADERS_CACHED)
+def _record_headers(headers: str) -> tuple[tuple[str, bytes], ...]:
+    """A row's headers as a record's.
+
+    A lone surrogate (a quoted piece of a broken record) would hold up all that follows.
+    """
+    return tuple(
+        (name, value.encode(errors="backslashreplace"))
+        for name, value in json.loads(headers).items()
     )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +30,23 @@ EventHandler = Callable[..., Awaitable[None]]
 Decode = Callable[[Record], Sequence[Message]]
 
 
+@cache
+def _is_one_of(kind: Any, wanted: tuple[type, ...]) -> bool:
+    """`issubclass`, remembered: of a model it walks abstract bases, and every event is asked."""
+    return issubclass(kind, wanted)
+
+
 @dataclass(frozen=True, slots=True)
 class On:
     """A batch handler and the event classes it takes, in one list and in order."""
 
     events: tuple[type, ...]
     handle: EventHandler
+
+    def takes(self, event: object) -> bool:
+        """Whether an event is of one of the classes."""
+        kind: Any = type(event)
+        return _is_one_of(kind, self.events)
 
 
 @dataclass(frozen=True, slots=True)

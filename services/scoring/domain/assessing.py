@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isnan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,6 @@ from services.scoring.domain.models import Model
 from services.scoring.domain.orders import amount_of
 from services.scoring.domain.scores import MONTH_DAYS, YEAR_DAYS, Scores, score
 from services.scoring.domain.standing import Standing
-from shared.events.scoring import (
-    Assessment,
-    Churn,
-    Clv,
-    Driver,
-    Engagement,
-    Health,
-    NextOrder,
-    Rfm,
-    Sentiment,
-)
 from shared.ids import CustomerId
 from shared.money import exponent
 
@@ -40,8 +29,7 @@ RETURN_CHANCE_MIN = 0.1
 _COMPONENT_DECIMALS = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """Whom a row is about, as of when, in which currency, and where they stand."""
 
     customer_id: CustomerId
@@ -148,17 +136,21 @@ class Cell(NamedTuple):
     parts: tuple[float, ...]
 
 
-def assessments_of(
+Picture = dict[str, Any]
+"""An `Assessment` as plain data, in the order of its fields; what is absent is left out."""
+
+
+def pictures_of(
     subjects: Sequence[Subject], columns: Columns, model: Model, horizon_days: int
-) -> list[Assessment]:
-    """One assessment for each row."""
+) -> list[Picture]:
+    """One picture for each row."""
     if not subjects:
         return []
     scores = score(columns, model, horizon_days)
     cells = _cells(columns, scores, details_of(columns, scores, model, horizon_days))
     names = (tuple(scores.engagement_parts), tuple(scores.health_parts))
     return [
-        _assessment(subject, cell, names, model, horizon_days)
+        _picture(subject, cell, names, model, horizon_days)
         for subject, cell in zip(subjects, cells, strict=True)
     ]
 
@@ -194,89 +186,87 @@ def _rows(parts: Sequence[Floats]) -> list[tuple[float, ...]]:
     return list(zip(*(np.round(part, _COMPONENT_DECIMALS).tolist() for part in parts), strict=True))
 
 
-def _assessment(
+def _picture(
     subject: Subject,
     cell: Cell,
     names: tuple[tuple[str, ...], tuple[str, ...]],
     model: Model,
     horizon_days: int,
-) -> Assessment:
+) -> Picture:
     standing, split = subject.standing, len(names[0])
-    warm = dict(zip(names[0], cell.parts[:split], strict=True))
-    well = dict(zip(names[1], cell.parts[split:], strict=True))
-    return Assessment(
-        customer_id=subject.customer_id,
-        as_of=subject.as_of,
-        churn=Churn(
-            risk=cell.risk,
-            band=standing.band,
-            horizon_days=horizon_days,
-            drivers=_drivers(cell, model),
-        ),
-        engagement=Engagement(
-            score=cell.engagement,
-            trend=cell.trend,
-            components={name: part for name, part in warm.items() if not isnan(part)},
-        ),
-        health=Health(
-            score=cell.health,
-            band=standing.health_band,
-            components={name: None if isnan(part) else part for name, part in well.items()},
-        ),
-        rfm=_rfm(cell, model, subject.currency),
-        clv=_clv(cell, subject),
-        next_order=_next_order(subject.as_of, cell),
-        sentiment=_sentiment(cell),
-        segment=standing.segment,
-        lifecycle=standing.lifecycle,
-        model=model.name,
-    )
+    warm = zip(names[0], cell.parts[:split], strict=True)
+    well = zip(names[1], cell.parts[split:], strict=True)
+    return {
+        "customer_id": subject.customer_id,
+        "as_of": subject.as_of,
+        "churn": {
+            "risk": cell.risk,
+            "band": standing.band,
+            "horizon_days": horizon_days,
+            "drivers": _drivers(cell, model),
+        },
+        "engagement": {
+            "score": cell.engagement,
+            "trend": cell.trend,
+            "components": {name: part for name, part in warm if not isnan(part)},
+        },
+        "health": {
+            "score": cell.health,
+            "band": standing.health_band,
+            "components": {name: None if isnan(part) else part for name, part in well},
+        },
+        "rfm": _rfm(cell, model, subject.currency),
+        "clv": _clv(cell, subject),
+        "next_order": _next_order(subject.as_of, cell),
+        "sentiment": _sentiment(cell),
+        "segment": standing.segment,
+        "lifecycle": standing.lifecycle,
+        "model": model.name,
+    }
 
 
-def _drivers(cell: Cell, model: Model) -> tuple[Driver, ...]:
+def _drivers(cell: Cell, model: Model) -> list[Picture]:
     if cell.purchases == 0:
-        return ()
+        return []
     split = Split(cell.recency, cell.frequency, cell.rhythm, cell.gap)
     return drivers_of(split, int(cell.purchases), int(cell.silent), model.typical)
 
 
-def _clv(cell: Cell, subject: Subject) -> Clv:
+def _clv(cell: Cell, subject: Subject) -> Picture:
     currency = subject.currency
     unit = 10 ** exponent(currency)
-    return Clv(
-        historic=amount_of(cell.net * unit, currency),
-        predicted_12m=amount_of(cell.predicted_12m * unit, currency),
-        interval=(amount_of(cell.low * unit, currency), amount_of(cell.high * unit, currency)),
-        tier=subject.standing.tier,
-        currency=currency,
-    )
+    return {
+        "historic": amount_of(cell.net * unit, currency),
+        "predicted_12m": amount_of(cell.predicted_12m * unit, currency),
+        "interval": [amount_of(cell.low * unit, currency), amount_of(cell.high * unit, currency)],
+        "tier": subject.standing.tier,
+        "currency": currency,
+    }
 
 
-def _rfm(cell: Cell, model: Model, currency: str) -> Rfm:
+def _rfm(cell: Cell, model: Model, currency: str) -> Picture:
     edges = model.edges
     r = 5 - bisect_left(edges.recency_days, cell.silent) if cell.purchases else 1
     f = 1 + bisect_left(edges.frequency, cell.purchases)
     m = 1 + bisect_left(edges.monetary, cell.net)
-    return Rfm(
-        recency_days=cell.silent if cell.purchases else None,
-        frequency=int(cell.orders),
-        monetary=amount_of(cell.net * 10 ** exponent(currency), currency),
-        r=r,
-        f=f,
-        m=m,
-        cell=f"{r}{f}{m}",
-    )
+    return {
+        **({"recency_days": cell.silent} if cell.purchases else {}),
+        "frequency": int(cell.orders),
+        "monetary": amount_of(cell.net * 10 ** exponent(currency), currency),
+        "r": r,
+        "f": f,
+        "m": m,
+        "cell": f"{r}{f}{m}",
+    }
 
 
-def _next_order(as_of: datetime, cell: Cell) -> NextOrder:
-    days = cell.expected_days
-    return NextOrder(
-        expected_at=None if isnan(days) else as_of + timedelta(days=days),
-        probability_30d=cell.probability_30d,
-    )
+def _next_order(as_of: datetime, cell: Cell) -> Picture:
+    days, chance = cell.expected_days, {"probability_30d": cell.probability_30d}
+    return chance if isnan(days) else {"expected_at": as_of + timedelta(days=days), **chance}
 
 
-def _sentiment(cell: Cell) -> Sentiment:
+def _sentiment(cell: Cell) -> Picture:
     texts = int(cell.texts)
-    score_of = round(cell.sentiment_sum / texts / SENTIMENT_SCALE, 4) if texts else None
-    return Sentiment(score=score_of, count=texts)
+    if not texts:
+        return {"count": 0}
+    return {"score": round(cell.sentiment_sum / texts / SENTIMENT_SCALE, 4), "count": texts}

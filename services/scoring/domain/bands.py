@@ -8,7 +8,8 @@ assessment after it, if the score still says so.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from shared.events.scoring import RiskBand
 
@@ -31,16 +32,14 @@ class Threshold:
         assert self.exit < self.enter, f"{self.name}: no gap between exit and enter"
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """On which side of a threshold a customer is, and since when (seconds since 1970)."""
 
     above: bool
     since: int
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
+class Crossing(NamedTuple):
     """A threshold was passed; `level` is the one that counted."""
 
     threshold: Threshold
@@ -50,6 +49,7 @@ class Crossing:
 
 
 Positions = Mapping[str, Position]
+NOWHERE: Positions = MappingProxyType({})
 
 THRESHOLDS: tuple[Threshold, ...] = (
     Threshold("churn_risk.medium", CHURN_RISK, enter=0.40, exit=0.35, announced=False),

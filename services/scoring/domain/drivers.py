@@ -7,6 +7,7 @@ value). The three add up exactly; silence never lowers a risk, so its direction 
 """
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from services.scoring.domain import mbg_nbd
 from services.scoring.domain.columns import Columns
 from services.scoring.domain.models import Model, Typical
-from shared.events.scoring import Driver
 
 Floats = NDArray[np.float64]
 _EDGE = 1e-9
@@ -62,8 +62,7 @@ def contributions(columns: Columns, model: Model, horizon_days: int) -> Contribu
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(NamedTuple):
     """One customer's contributions, in log-odds, and the mean days between purchases."""
 
     recency: float
@@ -72,8 +71,9 @@ class Split:
     gap: float
 
 
-def drivers_of(split: Split, purchases: int, silent: int, typical: Typical) -> tuple[Driver, ...]:
-    """The reasons of a customer with at least one purchase, the strongest first."""
+def drivers_of(split: Split, purchases: int, silent: int, typical: Typical) -> list[dict[str, Any]]:
+    """The reasons of a customer with at least one purchase, the strongest first: `Driver`s as
+    plain data."""
     found = [
         _driver("recency", silent, split.recency, _silence(silent, split.gap, purchases)),
         _driver("frequency", purchases, split.frequency, _often(purchases, typical)),
@@ -81,13 +81,17 @@ def drivers_of(split: Split, purchases: int, silent: int, typical: Typical) -> t
     if purchases > 1:
         words = f"orders about every {split.gap:.0f} days; typical is {typical.gap_days:.0f}"
         found.append(_driver("rhythm", round(split.gap, 1), split.rhythm, words))
-    return tuple(sorted(found, key=lambda one: (-abs(one.contribution), one.signal)))
+    found.sort(key=lambda one: (-abs(one["contribution"]), one["signal"]))
+    return found
 
 
-def _driver(signal: str, value: float, contribution: float, text: str) -> Driver:
-    return Driver(
-        signal=signal, value=value, contribution=round(contribution, _DECIMALS), text=text
-    )
+def _driver(signal: str, value: float, contribution: float, text: str) -> dict[str, Any]:
+    return {
+        "signal": signal,
+        "value": value,
+        "contribution": round(contribution, _DECIMALS),
+        "text": text,
+    }
 
 
 def _silence(silent: int, gap: float, purchases: int) -> str:

@@ -11,10 +11,10 @@ splits one); they are bounded by the length of a shop's history.
 """
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import add
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from services.scoring.domain import decay
 from services.scoring.domain.orders import UNKNOWN, Order, join, order_of
@@ -75,8 +75,7 @@ NO_COUNTS = (0,) * len(Count)
 NO_WARMTH = (0,) * (len(Warmth) * HALVES)
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(NamedTuple):
     """Orders, and minor units spent and refunded, in one currency."""
 
     orders: int = 0
@@ -84,16 +83,20 @@ class Money:
     refunded: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerState:
+NO_MONEY = Money()
+NO_DAYS: Mapping[int, int] = MappingProxyType({})
+NO_MONEYS: Mapping[str, Money] = MappingProxyType({})
+
+
+class CustomerState(NamedTuple):
     """The sum of everything a customer did. `days` and `money` hold no zero entries.
 
     `days` counts orders per day since 1970; `first_seen` and `last_seen` are seconds since 1970;
     `warmth` holds a decayed counter for each kind and half-life.
     """
 
-    days: Mapping[int, int] = field(default_factory=dict)
-    money: Mapping[str, Money] = field(default_factory=dict)
+    days: Mapping[int, int] = NO_DAYS
+    money: Mapping[str, Money] = NO_MONEYS
     counts: tuple[int, ...] = NO_COUNTS
     warmth: tuple[int, ...] = NO_WARMTH
     first_seen: int | None = None
@@ -126,9 +129,7 @@ def after(
 ) -> CustomerState:
     """The state after one event."""
     at = int(event.time.timestamp())
-    if isinstance(
-        event, commerce.OrderCompleted | commerce.OrderRefunded | commerce.OrderCancelled
-    ):
+    if type(event) in _ORDERING:
         state = _after_order(state, event, orders)
     counts, warmth = state.counts, state.warmth
     bumps = _counted(event)
@@ -235,15 +236,14 @@ def _sum_money(
     return total
 
 
-NO_MONEY = Money()
-
-
 def _warmed(warmth: tuple[int, ...], kind: Warmth, weight: int, at: int) -> tuple[int, ...]:
     changed = list(warmth)
     for half, days in enumerate(decay.HALF_LIVES_DAYS):
         changed[kind * HALVES + half] += weight * decay.term(at, days)
     return tuple(changed)
 
+
+_ORDERING = frozenset({commerce.OrderCompleted, commerce.OrderRefunded, commerce.OrderCancelled})
 
 _ONE: Mapping[type[Event], Count] = {
     engagement.SessionStarted: Count.VISITS,

@@ -4,8 +4,8 @@
 counts once, and a refund that overtakes its order ends where it would have ended after it.
 """
 
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import NamedTuple
 
 from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
 from shared.money import exponent
@@ -18,8 +18,7 @@ MAJOR_UNITS_MAX = 10**12 - 1
 OrderEvent = OrderCompleted | OrderRefunded | OrderCancelled
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(NamedTuple):
     """Money that went back, in minor units of its currency."""
 
     refund_id: str
@@ -27,8 +26,7 @@ class Refund:
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """`at` (seconds since 1970), `minor` and `currency` are absent until the order itself came."""
 
     at: int | None = None
@@ -95,8 +93,12 @@ def minor_units(amount: Decimal, currency: str) -> int:
     return max(-MINOR_UNITS_MAX, min(MINOR_UNITS_MAX, int(scaled)))
 
 
-def amount_of(minor: float, currency: str) -> Decimal:
+def amount_of(minor: float, currency: str) -> str:
     """Minor units as a published amount, bounded to the twelve whole digits that it can have."""
     places = exponent(currency)
     most = MAJOR_UNITS_MAX * 10**places
-    return Decimal(max(-most, min(most, round(minor)))).scaleb(-places)
+    bounded = max(-most, min(most, round(minor)))
+    if not places:
+        return str(bounded)
+    whole, rest = divmod(abs(bounded), 10**places)
+    return f"{'-' if bounded < 0 else ''}{whole}.{rest:0{places}d}"

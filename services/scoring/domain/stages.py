@@ -1,6 +1,7 @@
 """Lifecycle and segments: names for what a customer is, from counts, days of silence and bands."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.events.scoring import RiskBand, ValueTier
 
@@ -16,8 +17,7 @@ SILENCE_EDGES_DAYS = (NEW_DAYS, WON_BACK_DAYS, LAPSED_DAYS)
 AT_RISK_BANDS = frozenset({"high", "critical"})
 
 
-@dataclass(frozen=True, slots=True)
-class Habit:
+class Habit(NamedTuple):
     """What stages are decided from. `last_gap_days` is between the last two purchase days."""
 
     purchases: int

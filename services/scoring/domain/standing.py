@@ -1,11 +1,11 @@
 """Where a customer stands after an assessment, and what has changed since the one before."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from services.scoring.domain.bands import (
     CHURN_RISK,
+    NOWHERE,
     THRESHOLDS,
     Crossing,
     Positions,
@@ -23,8 +23,7 @@ POINT = 1.0
 TIERS: tuple[ValueTier, ...] = ("low", "medium", "high")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One row's numbers as far as decisions need them. `risk` is a probability."""
 
     purchases: int
@@ -37,8 +36,7 @@ class Reading:
     tier: int
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """The bands and stages in force, and the scores as they were last published."""
 
     band: RiskBand
@@ -50,11 +48,10 @@ class Standing:
     engagement: float
     health: float
     predicted_12m: float
-    positions: Positions = field(default_factory=dict)
+    positions: Positions = NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """The new standing; `previous` is the one before; what of it is news."""
 
     standing: Standing
@@ -76,7 +73,7 @@ def step(previous: Standing | None, reading: Reading, now: datetime) -> Step:
 
     Thresholds start with the first purchase: who never bought has no habit to lose.
     """
-    positions: Positions = previous.positions if previous is not None else {}
+    positions = previous.positions if previous is not None else NOWHERE
     crossings: tuple[Crossing, ...] = ()
     if reading.purchases > 0:
         positions, crossings = cross(positions, {CHURN_RISK: reading.risk}, THRESHOLDS, now)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from services.scoring.domain.bands import CHURN_RISK, THRESHOLDS, enter_levels
 from services.scoring.domain.columns import (
@@ -45,8 +46,7 @@ class Rules:
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """A state to be assessed as of an instant, because of `cause`.
 
     A silent visit only says where time stands; its reviews are made, it is not itself assessed.
@@ -65,8 +65,7 @@ class Visit:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """An assessed visit: what changed, when silence will change it next, and its row."""
 
     visit: Visit
@@ -76,8 +75,7 @@ class Outcome:
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
-class _Reckoned:
+class _Reckoned(NamedTuple):
     """A visit with its numbers. `dues` are its reviews, in seconds since 1970."""
 
     visit: Visit

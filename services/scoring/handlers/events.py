@@ -9,7 +9,7 @@ from services.scoring.domain.telling import news
 from services.scoring.domain.timeline import Outcome, Rules, Visit, assess, instant
 from services.scoring.handlers import world as worlds
 from services.scoring.handlers.means import Means
-from services.scoring.handlers.world import World, original_of
+from services.scoring.handlers.world import LINKING, World, original_of
 from services.scoring.store import assessments, people
 from services.scoring.store.assessments import Change, Current
 from services.scoring.store.people import Stored
@@ -59,7 +59,7 @@ def _between_erasures(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
     """The events in order, each erasure by itself."""
     part: list[Event] = []
     for event in events:
-        if isinstance(event, CustomerErased):
+        if type(event) is CustomerErased:
             if part:
                 yield part
             yield [event]
@@ -96,13 +96,12 @@ class _Planner:
     _visited: set[CustomerId] = field(default_factory=set)
 
     def take(self, event: Event, at: datetime) -> None:
-        match event:
-            case CustomerMerged(subject=absorbed, data=data):
-                self._merge(event, absorbed, data.survivor_id, at)
-            case CustomerUnmerged(subject=absorbed, data=data):
-                self._unmerge(event, absorbed, data.survivor_id, at)
-            case _:
-                self._fold(event, at)
+        if type(event) not in LINKING:
+            self._fold(event, at)
+        elif isinstance(event, CustomerMerged):
+            self._merge(event, event.subject, event.data.survivor_id, at)
+        elif isinstance(event, CustomerUnmerged):
+            self._unmerge(event, event.subject, event.data.survivor_id, at)
 
     def _fold(self, event: Event, at: datetime) -> None:
         world, original = self.world, original_of(event)

@@ -17,6 +17,18 @@ from shared.events.engagement import (
 from shared.events.envelope import Event
 from shared.events.support import TicketOpened, TicketReplied, TicketResolved
 
+_SPEAKING = frozenset(
+    {
+        CommunityPosted,
+        ReviewSubmitted,
+        SocialEngaged,
+        SurveyAnswered,
+        TicketOpened,
+        TicketReplied,
+        TicketResolved,
+    }
+)
+
 
 @dataclass(slots=True)
 class Means:
@@ -42,7 +54,7 @@ class Means:
 
     def sentiments(self, events: Iterable[Event]) -> dict[str, int]:
         """The sentiments of the events' texts, by event id."""
-        texts = ((event.id, text_of(event)) for event in events)
+        texts = ((event.id, text_of(event)) for event in events if type(event) in _SPEAKING)
         return {name: self.lexicon.sentiment(text) for name, text in texts if text}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from services.scoring.domain.telling import pictures
+from services.scoring.domain.telling import assessments_of
 from services.scoring.domain.timeline import Outcome, Visit, assess, instant
 from services.scoring.handlers.means import Means
 from services.scoring.handlers.reviews import people_of
@@ -38,7 +38,7 @@ async def assessed_now(
             visits.append(Visit(customer, state, stood, "", stood, silent=True))
             visits.append(Visit(customer, state, instant(now, stood), "", now))
     outcomes = assess(visits, world.standings(), rules, lambda due: due)
-    return pictures(_last(outcomes, customers), rules)
+    return assessments_of(_last(outcomes, customers), rules)
 
 
 def _last(outcomes: Sequence[Outcome], customers: Collection[CustomerId]) -> list[Outcome]:

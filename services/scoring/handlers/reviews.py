@@ -100,5 +100,5 @@ async def _assess(tx: Transaction, due: Mapping[CustomerId, Current], to_visit: 
 async def people_of(driver: Driver, currents: Mapping[CustomerId, Current]) -> World:
     """The states of these customers under all their ids, without locks."""
     links = await people.load_links(driver, currents)
-    states = await people.load_states(driver, currents.keys() | links.keys(), locked=False)
+    states = await people.load_states(driver, currents.keys() | links.keys())
     return World(links, states, dict(currents), {})

@@ -1,7 +1,7 @@
 """The customers that a batch of events is about, in memory between loading and saving."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
 
@@ -16,8 +16,9 @@ from shared.events.engagement import CustomerMerged, CustomerUnmerged
 from shared.events.envelope import Event
 from shared.ids import CustomerId
 
-ORDERS = (OrderCompleted, OrderRefunded, OrderCancelled)
-LINKING = (CustomerMerged, CustomerUnmerged)
+# Asked for exact types first: `isinstance` of a model walks its abstract bases, for every event.
+ORDERS = frozenset({OrderCompleted, OrderRefunded, OrderCancelled})
+LINKING = frozenset({CustomerMerged, CustomerUnmerged})
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ class World:
         for one in list(self.links):
             root = self._follow(one)
             if self.links[one].root_id != root:
-                self.links[one] = replace(self.links[one], root_id=root)
+                self.links[one] = self.links[one]._replace(root_id=root)
                 self.changed_links.add(one)
 
     def _follow(self, original: CustomerId) -> CustomerId:
@@ -100,7 +101,7 @@ def original_of(event: Event) -> CustomerId:
 async def load(driver: Driver, events: Iterable[Event]) -> World:
     """Locks and loads everything that these events can touch: one query a table."""
     events = list(events)
-    if any(isinstance(event, LINKING) for event in events):
+    if any(type(event) in LINKING for event in events):
         await people.own_identities(driver)
     else:
         await people.share_identities(driver)
@@ -109,7 +110,7 @@ async def load(driver: Driver, events: Iterable[Event]) -> World:
     every = ids | links.keys() | {link.root_id for link in links.values()}
     roots = {links[one].root_id if one in links else one for one in every}
     currents = await assessments.load_current(driver, roots | ids, locked=True)
-    states = await people.load_states(driver, every, locked=True)
+    states = await people.load_states(driver, every)
     orders = await people.load_orders(driver, _order_keys(events))
     return World(links, states, currents, _by_customer(orders), known_orders=orders)
 
@@ -134,14 +135,17 @@ def _ids(events: Iterable[Event]) -> set[CustomerId]:
     ids: set[CustomerId] = set()
     for event in events:
         ids |= {event.subject, original_of(event)}
-        if isinstance(event, LINKING):
+        if type(event) in LINKING and isinstance(event, CustomerMerged | CustomerUnmerged):
             ids.add(event.data.survivor_id)
     return ids
 
 
 def _order_keys(events: Iterable[Event]) -> set[OrderKey]:
     return {
-        (original_of(event), event.data.order_id) for event in events if isinstance(event, ORDERS)
+        (original_of(event), event.data.order_id)
+        for event in events
+        if type(event) in ORDERS
+        and isinstance(event, OrderCompleted | OrderRefunded | OrderCancelled)
     }
 
 

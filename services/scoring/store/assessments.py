@@ -1,11 +1,11 @@
 """SQL of where customers stand: current assessments, their history, and whose review is due."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
+import orjson
 
 from services.scoring.domain.bands import Position, Positions
 from services.scoring.domain.standing import Standing
@@ -52,11 +52,9 @@ FROM assessment_history WHERE customer_id = $1 AND serial < $2 ORDER BY serial D
 """
 _DROP = "DELETE FROM assessments WHERE customer_id = ANY($1::text[])"
 _FORGET = "DELETE FROM assessment_history WHERE customer_id = ANY($1::text[])"
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(NamedTuple):
     """Where a customer stands, as of when, by which model, and when silence changes it next."""
 
     standing: Standing
@@ -65,8 +63,7 @@ class Current:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One row of a customer's history: what was published, and what caused it."""
 
     standing: Standing
@@ -185,8 +182,9 @@ def current_of(row: asyncpg.Record) -> Current:
 
 
 def _pack(positions: Positions) -> str:
-    return _encode([[name, one.above, one.since] for name, one in sorted(positions.items())])
+    rows = [(name, one.above, one.since) for name, one in sorted(positions.items())]
+    return orjson.dumps(rows).decode()
 
 
 def _unpack(text: str) -> Positions:
-    return {name: Position(above, since) for name, above, since in json.loads(text)}
+    return {name: Position(above, since) for name, above, since in orjson.loads(text)}

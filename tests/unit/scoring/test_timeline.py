@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.scoring.domain.features import EMPTY, CustomerState
 from services.scoring.domain.stages import SEGMENTS
-from services.scoring.domain.telling import news, pictures
+from services.scoring.domain.telling import assessments_of, news
 from services.scoring.domain.timeline import LATEST, instant, review_cause
 from shared.events.commerce import OrderCompleted
 from shared.events.engagement import SessionStarted
@@ -39,7 +39,7 @@ def test_whatever_happened_the_picture_is_finite_and_silence_never_lowers_the_ri
     state = folded(events)
     at = instant(at, None)
     later = instant(at + days * DAY, at)
-    first, *_, last = pictures(judged(state, at, later), RULES)
+    first, *_, last = assessments_of(judged(state, at, later), RULES)
     assert first.churn.risk <= last.churn.risk
     for picture in (first, last):
         assert 0 <= picture.churn.risk <= 1
@@ -54,7 +54,9 @@ def test_whatever_happened_the_picture_is_finite_and_silence_never_lowers_the_ri
 @given(st.lists(happenings, min_size=1, max_size=10), instants)
 def test_what_is_told_can_be_read_back(events: list[Event], at: datetime) -> None:
     for told in news(judged(folded(events), instant(at, None)), RULES):
-        assert parse(told.to_json()) == told
+        assert isinstance(read := parse(told.value), told.kind)
+        assert read.to_json() == told.value
+        assert (read.id, read.subject, read.cause) == (told.id, told.subject, told.cause)
 
 
 @pytest.mark.parametrize("state", [WEEKLY, bought(NOON), bought(NOON - 90 * DAY, NOON)])
@@ -92,8 +94,8 @@ def test_one_long_silence_or_many_looks_cross_the_same() -> None:
     def crossings(outcomes: list[object]) -> list[tuple[datetime, str]]:
         return [
             (one.time, one.data.threshold)
-            for one in news(outcomes, RULES)  # type: ignore[arg-type]
-            if isinstance(one, ThresholdCrossed)
+            for told in news(outcomes, RULES)  # type: ignore[arg-type]
+            if isinstance(one := parse(told.value), ThresholdCrossed)
         ]
 
     assert crossings(list(once)) == crossings(list(often)) != []
@@ -101,7 +103,7 @@ def test_one_long_silence_or_many_looks_cross_the_same() -> None:
 
 def test_reasons_add_up_and_point_the_right_way() -> None:
     seen = judged(WEEKLY, NOON, NOON + 60 * DAY)
-    fresh, late = (pictures([one], RULES)[0] for one in (seen[0], seen[-1]))
+    fresh, late = (assessments_of([one], RULES)[0] for one in (seen[0], seen[-1]))
     silence = {one.signal: one for one in late.churn.drivers}["recency"]
     assert late.churn.drivers[0] == silence
     assert silence.contribution > 0
@@ -130,7 +132,7 @@ def test_a_clock_far_ahead_or_stepping_back_is_bounded() -> None:
     assert instant(NOON - DAY, NOON) == NOON
     ahead = bought(datetime(9990, 1, 1, tzinfo=UTC))
     (outcome,) = judged(ahead, NOON)
-    (picture,) = pictures([outcome], RULES)
+    (picture,) = assessments_of([outcome], RULES)
     assert picture.rfm.recency_days == 0
 
 
@@ -143,7 +145,7 @@ def test_small_moves_are_told_when_they_add_up_to_a_point() -> None:
 
 def test_the_empty_state_can_be_judged() -> None:
     (outcome,) = judged(EMPTY, NOON)
-    (picture,) = pictures([outcome], RULES)
+    (picture,) = assessments_of([outcome], RULES)
     assert picture.clv.historic == 0
     assert picture.clv.currency == "EUR"
 
@@ -151,5 +153,5 @@ def test_the_empty_state_can_be_judged() -> None:
 def test_a_million_events_of_one_customer_stay_one_small_state() -> None:
     state = folded([event(OrderCompleted, order_id=f"o-{n}") for n in range(2_000)])
     assert len(state.days) == 1
-    (picture,) = pictures(judged(state, NOON), RULES)
+    (picture,) = assessments_of(judged(state, NOON), RULES)
     assert picture.rfm.frequency == 2_000
