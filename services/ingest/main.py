@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.ingest import tables
+from services.ingest.api.body import BodyLimits
 from services.ingest.api.door import Door, Intake
 from services.ingest.api.router import router
 from services.ingest.consumer import SUBSCRIPTIONS
@@ -55,9 +56,16 @@ async def _open_intake(
         log.writer(),
         in_flight_bytes_max=settings.in_flight_bytes_max,
         write_bytes_max=settings.write_bytes_max,
+        write_seconds_max=settings.acknowledgement_seconds_max,
         close_seconds_max=settings.drain_seconds,
     ) as sender:
-        yield Intake(sender, limits, settings.key_events_per_second_max, settings.key_burst_seconds)
+        yield Intake(
+            sender,
+            limits,
+            BodyLimits(settings.request_body_bytes_max, settings.inflated_bytes_max),
+            settings.key_events_per_second_max,
+            settings.key_burst_seconds,
+        )
 
 
 async def issue_key(scopes: Sequence[Scope], label: str) -> str:

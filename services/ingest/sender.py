@@ -1,8 +1,8 @@
 """Group commit onto the log: what arrives while a write is under way leaves together in the next.
 
 One awaited write per request would cost the broker a round trip each. Nothing is kept that is not
-being waited for: past the bound on bytes in flight a request is turned away at once, and while the
-broker is known to be away only one request at a time finds out whether it is back.
+being waited for: past the bound on bytes in flight a request is turned away at once, and once one
+waited too long for its acknowledgement, only one at a time finds out whether the broker is back.
 """
 
 import asyncio
@@ -22,9 +22,15 @@ class Sender:
     """Writes for many requests at once. One per event loop; connects with the first write."""
 
     def __init__(
-        self, writer: LogWriter, *, in_flight_bytes_max: int, write_bytes_max: int
+        self,
+        writer: LogWriter,
+        *,
+        in_flight_bytes_max: int,
+        write_bytes_max: int,
+        write_seconds_max: float,
     ) -> None:
         self._writer = writer
+        self._write_seconds_max = write_seconds_max
         self._in_flight_bytes_max = in_flight_bytes_max
         self._write_bytes_max = write_bytes_max
         self._in_flight_bytes = 0
@@ -55,15 +61,29 @@ class Sender:
     async def write(self, records: Sequence[Outgoing]) -> None:
         """Returns when the broker has acknowledged all; raises `LogUnavailable`.
 
-        A caller that stops waiting does not stop its records.
+        A caller that stops waiting does not stop records that have left for the broker.
         """
         if self._away and self._pump is not None:
             raise LogUnavailable("the broker is away")
-        done = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
         self._waiting.append((records, done))
         if self._pump is None:
             self._pump = asyncio.create_task(self._run())
-        await done
+        # Less than half the cost of `asyncio.timeout`, which every request would pay.
+        late = loop.call_later(self._write_seconds_max, self._give_up, done)
+        try:
+            await done
+        finally:
+            late.cancel()
+
+    def _give_up(self, done: "asyncio.Future[None]") -> None:
+        """Nobody waits for these records any more; who comes next need not find out the same."""
+        self._away = True
+        if not done.done():
+            done.set_exception(LogUnavailable("not acknowledged in time"))
+        while self._waiting and self._waiting[0][1].done():
+            self._waiting.popleft()
 
     async def close(self, seconds_max: float) -> None:
         """Writes what is waited for, as far as the time allows, then lets the broker go."""
@@ -158,11 +178,19 @@ def _answer(
 
 @asynccontextmanager
 async def open_sender(
-    writer: LogWriter, *, in_flight_bytes_max: int, write_bytes_max: int, close_seconds_max: float
+    writer: LogWriter,
+    *,
+    in_flight_bytes_max: int,
+    write_bytes_max: int,
+    write_seconds_max: float,
+    close_seconds_max: float,
 ) -> AsyncIterator[Sender]:
     """A sender that is closed on leaving, within `close_seconds_max`."""
     sender = Sender(
-        writer, in_flight_bytes_max=in_flight_bytes_max, write_bytes_max=write_bytes_max
+        writer,
+        in_flight_bytes_max=in_flight_bytes_max,
+        write_bytes_max=write_bytes_max,
+        write_seconds_max=write_seconds_max,
     )
     try:
         yield sender

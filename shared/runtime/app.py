@@ -94,6 +94,7 @@ class Process:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 limit_concurrency=settings.connections_max,
                 timeout_graceful_shutdown=int(settings.drain_seconds),
             )
@@ -124,6 +125,7 @@ class Process:
                 tasks.append(asyncio.create_task(self._follow_time(context, clock)))
             for task in tasks:
                 task.add_done_callback(lambda ended: self._ended(ended, self._stop))
+            _settle_memory()
             try:
                 yield context
             finally:

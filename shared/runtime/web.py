@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from shared.clock import monotonic_seconds
@@ -83,6 +84,7 @@ class Edge:
     def __init__(self, inner: Any, app: FastAPI, settings: RuntimeSettings) -> None:
         self.inner = inner
         self.app = app
+        self._bounded_elsewhere: frozenset[str] = getattr(inner, "bounds_itself", frozenset())
         self._body_bytes_max = settings.request_body_bytes_max
         self._body_seconds_max = settings.request_body_seconds_max
 
@@ -92,6 +94,8 @@ class Edge:
             return
         started = monotonic_seconds()
         status = 500
+        if scope["path"] not in self._bounded_elsewhere:
+            receive = _Bounded(receive, self._body_bytes_max, self._body_seconds_max)
 
         async def answer(message: Any) -> None:
             nonlocal status
@@ -101,8 +105,7 @@ class Edge:
             await send(message)
 
         try:
-            bounded = _Bounded(receive, self._body_bytes_max, self._body_seconds_max)
-            await self.inner(scope, bounded, answer)
+            await self.inner(scope, receive, answer)
         except (BodyTooLarge, BodyTooSlow) as error:
             problem = http.Problem(error.status_code, str(error.detail))
             await http.problem_response(problem)(scope, receive, answer)
@@ -111,8 +114,17 @@ class Edge:
                 raise
         finally:
             route = getattr(scope.get("route"), "path", scope.get("fast_route", "none"))
-            metrics.REQUESTS.labels(scope["method"], route, str(status)).inc()
-            metrics.REQUEST_SECONDS.labels(route).observe(monotonic_seconds() - started)
+            requests, seconds = _counters(scope["method"], route, status)
+            requests.inc()
+            seconds.observe(monotonic_seconds() - started)
+
+
+@lru_cache(maxsize=1_000)
+def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """The two metrics of a kind of request: finding them costs more than counting."""
+    return metrics.REQUESTS.labels(method, route, str(status)), metrics.REQUEST_SECONDS.labels(
+        route
+    )
 
 
 class BodyTooLarge(StarletteHTTPException):

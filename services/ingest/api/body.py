@@ -2,10 +2,11 @@
 
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.ingest.sender import Hold
 from shared.runtime.http import Problem
+from shared.runtime.web import BodyTooLarge
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _STEP_BYTES = 262_144
@@ -16,16 +17,23 @@ class Gone(Exception):
     """The client went away before its body was complete."""
 
 
+class BodyLimits(NamedTuple):
+    """How many bytes a body may have on the wire, and once inflated."""
+
+    bytes_max: int
+    inflated_bytes_max: int
+
+
 async def read_body(
     headers: Mapping[bytes, bytes],
     receive: Callable[[], Awaitable[Any]],
     hold: Hold,
-    inflated_bytes_max: int,
+    limits: BodyLimits,
 ) -> bytes:
     """The body, inflated if it was compressed. Every byte counts as in flight as it comes.
 
-    Raises `Problem` 400 for broken gzip, 413 for too much, 415 for another encoding, and `Busy`
-    and `Gone`.
+    Raises `Problem` 400 for broken gzip, 413 for too much inflated, 415 for another encoding, and
+    `BodyTooLarge`, `Busy` and `Gone`.
     """
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in _GZIP_NAMES and encoding != b"identity":
@@ -37,11 +45,13 @@ async def read_body(
         if message["type"] == "http.disconnect":
             raise Gone
         chunk = message.get("body", b"")
+        if hold.held_bytes + len(chunk) > limits.bytes_max:
+            raise BodyTooLarge(limits.bytes_max)
         hold.take(len(chunk))
         chunks.append(chunk)
         more = message.get("more_body", False)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return _inflate(body, hold, inflated_bytes_max) if encoding in _GZIP_NAMES else body
+    return _inflate(body, hold, limits.inflated_bytes_max) if encoding in _GZIP_NAMES else body
 
 
 def _inflate(body: bytes, hold: Hold, bytes_max: int) -> bytes:

@@ -7,13 +7,15 @@
 """
 
 import asyncio
-import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
-from services.ingest.api.body import Gone, read_body
+import orjson
+
+from services.ingest.api.body import BodyLimits, Gone, read_body
 from services.ingest.api.schemas import document
 from services.ingest.domain import bundle
 from services.ingest.domain.rate import Bucket
@@ -22,7 +24,7 @@ from services.ingest.handlers.receipt import default_time, receipt_time
 from services.ingest.sender import Busy, Sender
 from shared.clock import monotonic_seconds
 from shared.events.topics import RECEIVED
-from shared.ids import random_event_id, random_id
+from shared.ids import random_event_id, serial_ids
 from shared.runtime import metrics
 from shared.runtime.auth import Caller
 from shared.runtime.failures import is_transient
@@ -48,6 +50,9 @@ Receive = Callable[[], Awaitable[Any]]
 
 class Door:
     """Takes `POST /v1/events` before routing does; everything else goes on to `app`."""
+
+    # Its own limits of size and time hold there, so nobody else need count the same bytes.
+    bounds_itself = frozenset({PATH})
 
     def __init__(self, app: Any, context_of: Callable[[], Context]) -> None:
         document(app)
@@ -91,17 +96,14 @@ async def _take(
         raise Problem(429, detail, headers={"Retry-After": str(math.ceil(wait))})
     _check_type(headers.get(b"content-type", b""))
     with intake.sender.hold() as hold:
-        async with asyncio.timeout(settings.body_seconds_max) as deadline:
-            body = await read_body(headers, receive, hold, settings.inflated_bytes_max)
-            verdicts = _judged(context, body)
-            bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
-            records = list(_records(context, caller, headers, verdicts))
-            await context.failpoints.reach("intake.before_write")
-            # Too late is 503 in both halves: nothing was promised, so the client sends again.
-            deadline.reschedule(
-                asyncio.get_running_loop().time() + settings.acknowledgement_seconds_max
-            )
-            await intake.sender.write(records)
+        # Too late is 503 in both halves: nothing was promised, so the client sends again.
+        async with asyncio.timeout(settings.body_seconds_max):
+            body = await read_body(headers, receive, hold, intake.body_limits)
+        verdicts = _judged(context, body)
+        bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
+        records = list(_records(context, caller, headers, verdicts))
+        await context.failpoints.reach("intake.before_write")
+        await intake.sender.write(records)
         await context.failpoints.reach("intake.after_write")
     _accepted_count.inc(len(verdicts.accepted))
     _rejected_count.inc(len(verdicts.rejected))
@@ -125,32 +127,28 @@ def _records(
     trace = headers.get(b"traceparent", b"")
     traced = ((TRACE_HEADER, trace),) if _TRACEPARENT(trace) else ()
     received_at, default_at = receipt_time(context.clock), default_time(context.clock)
-    request = random_id("req")
-
-    def header(verdict: Literal["accepted", "rejected"]) -> bytes:
-        return bundle.header_line(
-            verdict=verdict,
-            source=source,
-            request=request,
-            received_at=received_at,
-            default_at=default_at,
-        )
-
+    first = partial(
+        bundle.header_line,
+        source=source,
+        request=context.resources.request_id(),
+        received_at=received_at,
+        default_at=default_at,
+    )
     if verdicts.accepted:
-        first = header("accepted")
+        head = first(verdict="accepted")
         for key, lines in bundle.group(
             verdicts.accepted,
             lambda key: sender.partition_of(RECEIVED.name, key),
             settings.bundle_bytes_max,
         ):
-            yield Outgoing(RECEIVED.name, key, bundle.pack(first, lines), traced)
+            yield Outgoing(RECEIVED.name, key, bundle.pack(head, lines), traced)
     if verdicts.rejected:
-        first = header("rejected")
+        head = first(verdict="rejected")
         refused = [
             bundle.refused_line(one, settings.rejected_body_chars_max) for one in verdicts.rejected
         ]
         for lines in bundle.chunks(refused, settings.bundle_bytes_max):
-            yield Outgoing(RECEIVED.name, source.encode(), bundle.pack(first, lines), traced)
+            yield Outgoing(RECEIVED.name, source.encode(), bundle.pack(head, lines), traced)
 
 
 class _Receipt:
@@ -176,8 +174,7 @@ def _receipt(verdicts: Verdicts) -> Any:
         {"index": one.place, "id": one.id, "errors": list(one.errors)} for one in verdicts.rejected
     ]
     if accepted:
-        body = json.dumps({"accepted": accepted, "rejected": rejected}, separators=(",", ":"))
-        return _Receipt(body.encode())
+        return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}))
     return problem_response(
         Problem(
             422,
@@ -216,10 +213,17 @@ class Intake:
     """What the door has at hand while the service runs: its sender, limits, and a bucket a key."""
 
     def __init__(
-        self, sender: Sender, limits: Limits, events_per_second: float, burst_seconds: float
+        self,
+        sender: Sender,
+        limits: Limits,
+        body_limits: BodyLimits,
+        events_per_second: float,
+        burst_seconds: float,
     ) -> None:
         self.sender = sender
         self.limits = limits
+        self.body_limits = body_limits
+        self.request_id = serial_ids("req")
         self._events_per_second = events_per_second
         self._burst_seconds = burst_seconds
         self._buckets: dict[str, Bucket] = {}

@@ -38,8 +38,12 @@ class Broker:
         self.stopped += 1
 
 
-def sender_on(broker: Broker, *, in_flight: int = 1_000, per_write: int = 1_000) -> Sender:
-    return Sender(broker, in_flight_bytes_max=in_flight, write_bytes_max=per_write)
+def sender_on(
+    broker: Broker, *, in_flight: int = 1_000, per_write: int = 1_000, seconds: float = 60.0
+) -> Sender:
+    return Sender(
+        broker, in_flight_bytes_max=in_flight, write_bytes_max=per_write, write_seconds_max=seconds
+    )
 
 
 def records(*values: bytes) -> list[Outgoing]:
@@ -123,6 +127,22 @@ async def test_while_the_broker_is_away_one_request_tries_and_the_others_are_tol
     broker.acknowledging.set()
     await trying
     assert broker.writes == [[b"first"], [b"first"]]
+
+
+async def test_who_waited_too_long_is_told_and_what_has_not_left_never_leaves() -> None:
+    broker = Broker()
+    sender = sender_on(broker, seconds=0.02)
+    first = await held_up(broker, sender)
+    second = asyncio.create_task(sender.write(records(b"second")))
+
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+
+    assert [type(one) for one in outcomes] == [LogUnavailable, LogUnavailable]
+    with pytest.raises(LogUnavailable, match="away"):
+        await sender.write(records(b"third"))  # told at once, not after its time
+    broker.acknowledging.set()
+    await sender.close(10.0)
+    assert broker.writes == [[b"first"]]
 
 
 async def test_a_client_that_went_away_does_not_disturb_the_others() -> None:
