@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -52,6 +52,11 @@ class Outcome:
         if self.failure is None or self.failure in {"status", "redirect"}:
             return f"status {self.status}"
         return self.failure
+
+    @property
+    def bare(self) -> "Outcome":
+        """Without anything that the receiver wrote."""
+        return replace(self, answer=None, retry_after=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +123,15 @@ def asked_wait(outcome: Outcome, now: datetime) -> timedelta | None:
 
 
 def _seconds(text: str, now: datetime) -> float | None:
-    """`Retry-After` is whole seconds or an HTTP date (RFC 9110, 10.2.3)."""
+    """`Retry-After` is whole seconds or an HTTP date (RFC 9110, 10.2.3).
+
+    The parser lets years and offsets through that no date can have; those overflow.
+    """
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
         instant = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     return (aware - now).total_seconds()

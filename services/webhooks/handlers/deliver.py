@@ -10,12 +10,13 @@ A crash between 3 and 1 leaves the lease to run out, and the call is made once m
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from services.webhooks.domain import signing
 from services.webhooks.domain.delivery import Outcome
-from services.webhooks.handlers.courier import Call, Courier, Make
+from services.webhooks.handlers.courier import Call, Courier, Finished, Make
 from services.webhooks.handlers.means import Means
 from services.webhooks.handlers.record import record
 from services.webhooks.handlers.timing import wall_time
@@ -28,7 +29,7 @@ from shared.runtime import metrics
 from shared.runtime.db import Database, Transaction
 from shared.runtime.failures import is_transient
 from shared.runtime.service import Context
-from shared.runtime.telemetry import logger
+from shared.runtime.telemetry import logger, told
 
 _log = logger("deliver")
 
@@ -45,15 +46,47 @@ async def deliver_due(context: Context, now: datetime) -> bool:
     now = wall_time(context.clock, now)
     ended = courier.finished()
     if ended or await _something_due(context, means, now):
+        for call in await _round(context, courier, ended, now):
+            courier.start(call, _make(context, means))
+    await courier.landing(_LOOK_SECONDS)
+    return not courier.idle
+
+
+async def _round(
+    context: Context, courier: Courier, ended: Sequence[Finished], now: datetime
+) -> Sequence[Call]:
+    """Records and leases in one transaction; what cannot be recorded must not hold up the rest."""
+    try:
         async with context.transaction() as tx:
             if ended:
                 await record(tx, ended, context.settings, now)
             calls = await _lease(tx, context.settings, now)
-        courier.recorded(ended)
-        for call in calls:
-            courier.start(call, _make(context, means))
-    await courier.landing(_LOOK_SECONDS)
-    return not courier.idle
+    except Exception as error:
+        if is_transient(error) or not ended:
+            raise
+        _log.error("outcomes are recorded one by one", **told(error))
+        await _one_by_one(context, courier, ended, now)
+        return ()
+    courier.recorded(ended)
+    return calls
+
+
+async def _one_by_one(
+    context: Context, courier: Courier, ended: Sequence[Finished], now: datetime
+) -> None:
+    """Each outcome by itself, if need be without the receiver's words, if need be not at all: then
+    it is as after a crash, and the call is repeated when its lease ends."""
+    for one in ended:
+        for outcome in (one.outcome, one.outcome.bare):
+            try:
+                async with context.transaction() as tx:
+                    await record(tx, [replace(one, outcome=outcome)], context.settings, now)
+                break
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                _log.error("outcome not recorded", delivery=one.call.lease.id, **told(error))
+        courier.recorded([one])
 
 
 async def _something_due(context: Context, means: Means, now: datetime) -> bool:

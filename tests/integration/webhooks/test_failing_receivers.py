@@ -4,7 +4,11 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from services.webhooks.domain.delivery import WAITS_SECONDS
+import pytest
+
+from services.webhooks.domain.delivery import WAITS_SECONDS, Outcome
+from services.webhooks.handlers.courier import Call
+from services.webhooks.store.leases import Lease
 from shared.events.commerce import OrderCompleted
 from shared.events.webhooks import (
     DeliveryExhausted,
@@ -78,6 +82,66 @@ async def test_retry_after_holds_the_whole_endpoint_back(
         service.clock.advance(timedelta(seconds=1))
         await service.run_job("deliver_due")
         assert len(receiver.calls) == 3
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Mon, 02 Mar 99999999999 12:00:00 GMT", "Mon, 02 Mar 2026 12:00:00 +99999999999999999"],
+)
+async def test_an_impossible_retry_after_is_a_failure_like_any_other(
+    open_service: Open, receiver: Receiver, date: str
+) -> None:
+    async with open_service() as service:
+        endpoint = await register(service, receiver)
+        receiver.then(Behaviour(status=503, headers={"Retry-After": date}))
+        await service.feed(event(OrderCompleted, customer="c-1"))
+        await service.run_job("deliver_due")
+        [delivery] = await deliveries_of(service, endpoint)
+        assert (delivery["status"], delivery["attempts"]) == ("pending", 1)
+
+
+def call_of(delivery: dict[str, Any]) -> Call:
+    lease = Lease(
+        delivery["id"],
+        delivery["endpoint_id"],
+        delivery["message_id"],
+        "order.completed",
+        0,
+        0,
+        b"",
+    )
+    return Call(lease, "", [], NOON)
+
+
+async def test_an_outcome_that_cannot_be_recorded_holds_up_no_other(
+    open_service: Open, receiver: Receiver
+) -> None:
+    """One with words that the database refuses, one with a number; between and after them, good
+    ones. What cannot be kept is as after a crash."""
+    outcomes = (
+        Outcome(500, "status", 1, answer="a\x00b"),
+        Outcome(200, None, 1),
+        Outcome(500, "status", 10**12),
+        Outcome(200, None, 1),
+    )
+    async with open_service() as service:
+        endpoint = await register(service, receiver)
+        await service.feed(*(event(OrderCompleted, customer=f"c-{one}") for one in range(4)))
+        courier = service.context.resources.courier
+        listed = await deliveries_of(service, endpoint)
+        for delivery, outcome in zip(listed, outcomes, strict=True):
+
+            async def make(_: Call, outcome: Outcome = outcome) -> Outcome:
+                return outcome
+
+            courier.start(call_of(delivery), make)
+        await courier.drain(5.0)
+        await service.run_job("deliver_due")
+        assert courier.idle
+        await service.run_job("deliver_due")
+        found = [(one["status"], one["attempts"]) for one in await deliveries_of(service, endpoint)]
+        assert found == [("pending", 1), ("delivered", 1), ("delivered", 1), ("delivered", 1)]
+        assert len(receiver.calls) == 1, "the call whose outcome was lost is made again"
 
 
 async def test_gone_disables_the_endpoint_at_once_and_tells_operators(
