@@ -27,6 +27,10 @@ ACCOUNTS = sa.Table(
     sa.Column("tier", sa.Text),
     _instant("tier_since", nullable=True),
     _instant("review_at", nullable=True),
+    # What all linked ids hold together, on the id that stands for the person.
+    sa.Column("linked_tier", sa.Text),
+    _instant("linked_tier_since", nullable=True),
+    _instant("linked_review_at", nullable=True),
     sa.Column("erased", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint(
         "active >= 0 AND reserved >= 0 AND debt >= 0 AND earned >= 0",
@@ -34,6 +38,11 @@ ACCOUNTS = sa.Table(
     ),
     sa.CheckConstraint("active = 0 OR debt = 0", name="accounts_debt_paid_first"),
     sa.Index("accounts_review_at", "review_at", postgresql_where=sa.text("review_at IS NOT NULL")),
+    sa.Index(
+        "accounts_linked_review_at",
+        "linked_review_at",
+        postgresql_where=sa.text("linked_review_at IS NOT NULL"),
+    ),
 )
 
 # One row moves the points of one customer. Its postings are columns, so that double entry is a

@@ -38,7 +38,8 @@ class Account:
     """The balances of one original customer id, never negative, and its place in its tier.
 
     `earned` is all that ever qualified, net of reversals: an upper bound of what qualifies now.
-    `seq` numbers the entries; `booked_at` is the instant of the latest.
+    `seq` numbers the entries; `booked_at` is the instant of the latest. `linked_*` is the place
+    that all linked ids hold together, kept on the id that stands for the person.
     """
 
     customer_id: CustomerId
@@ -51,6 +52,9 @@ class Account:
     tier: str | None = None
     tier_since: datetime | None = None
     review_at: datetime | None = None
+    linked_tier: str | None = None
+    linked_tier_since: datetime | None = None
+    linked_review_at: datetime | None = None
     erased: bool = False
 
 
@@ -164,10 +168,7 @@ def post(
     reverses: EntryId | None = None,
     earned: int = 0,
 ) -> tuple[Account, Entry]:
-    """Moves points and writes the line. Postings that do not balance are a defect of ours.
-
-    `earned` is by how many points what qualifies changes.
-    """
+    """Moves points and writes the line; `earned` is by how many points what qualifies changes."""
     assert postings.imbalance() == 0, f"{kind} is out of balance by {postings.imbalance()}"
     booked_at = max(why.booked_at, account.booked_at or why.booked_at)
     # Spelled out: `replace` looks at every field of a class, and this runs for every award.
@@ -182,6 +183,9 @@ def post(
         account.tier,
         account.tier_since,
         account.review_at,
+        account.linked_tier,
+        account.linked_tier_since,
+        account.linked_review_at,
         account.erased,
     )
     assert min(moved.active, moved.reserved, moved.debt) >= 0, f"{kind} makes a balance negative"

@@ -1,12 +1,12 @@
 """The working set of one batch: happenings are folded into it in order, then it is saved at once.
 
-Before a customer's happening is booked, everything the clock owed that customer by then is: lots
+Before a customer's happening is booked, everything the clock owed that person by then is: lots
 past their end, reviews that are due. So the result depends neither on when a job ran nor on where
 a batch ended.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.loyalty.domain import tiers
@@ -90,24 +90,22 @@ class Books:
     def lots_of(self, customer: CustomerId) -> Sequence[Lot]:
         return list(self._lots_of.get(customer, {}).values())
 
-    def tier_of(self, customer: CustomerId, at: datetime) -> str:
-        """The tier of the person: the best of each id's own and of what all reach together."""
-        return self._standing(customer, at)[0]
+    def tier_of(self, customer: CustomerId) -> str:
+        """The tier of the person: the best of each id's own and of what all hold together."""
+        names = [self.account(one).tier for one in self.people.ids_of(customer)]
+        names.append(self.account(self.people.root(customer)).linked_tier)
+        held = max(names, key=lambda name: tiers.rank(self.program.tiers, name))
+        return held or self.program.tiers[0].name
 
     def catch_up(self, customer: CustomerId, at: datetime) -> None:
-        """Books what the clock owes this id by `at`: expired lots, then reviews."""
-        self._expire(customer, at)
-        account = self.account(customer)
-        while account.review_at is not None and account.review_at <= at:
-            self.assert_complete(customer)
-            due = account.review_at
-            before = self.tier_of(customer, due)
-            account, move = tiers.review(self.program, account, self.lots_of(customer), at)
-            self._put_account(account)
-            if move is not None:
-                # A review without a change on the way is no happening, so the move's own instant.
-                key = derived_id(f"review:{customer}", move.at.isoformat())
-                self._tell_tier(customer, before, move.at, key=key, reason=move.reason)
+        """Books what the clock owes the person of this id by `at`: expired lots, then reviews.
+
+        All linked ids at once, because what leaves tells the balance and the tier of the person.
+        """
+        ids = self.people.ids_of(customer)
+        self._expire(ids, at)
+        while (due := min(self._due_reviews(ids, at), default=None)) is not None:
+            self._review(*due)
 
     def award(
         self,
@@ -122,7 +120,7 @@ class Books:
         """Awards points to an id, and lifts the tier at once when they reach the next."""
         customer = customer or happening.original
         instant = max(happening.at, happening.occurred_at)
-        before = self.tier_of(customer, instant)
+        before = self.tier_of(customer)
         ends = expires_at or self.program.expiry_of(why.occurred_at)
         decision = decide_award(
             self.account(customer), points, why, expires_at=ends, qualifying=qualifying
@@ -137,7 +135,9 @@ class Books:
             self.assert_complete(customer)
             account, move = tiers.upgrade(self.program, account, self.lots_of(customer), instant)
             self._put_account(account)
-        reason = move.reason if move else "points of all linked ids together"
+        self._rise_together(self.people.ids_of(customer), instant)
+        alone = move is not None and move.current == self.tier_of(customer)
+        reason = move.reason if move and alone else "points of all linked ids together"
         self._tell_tier(customer, before, instant, key=entry.id, reason=reason, happening=happening)
         return entry
 
@@ -154,12 +154,29 @@ class Books:
             self._tell_entry(entry, happening)
 
     def relate(self, happening: Happening, other: CustomerId, change: Callable[[], None]) -> None:
-        """Changes whether two ids are one person, and tells of tiers that differ for it."""
+        """Changes whether two ids are one person, and tells of tiers that differ for it.
+
+        What linked ids held together stays with them unless one of them parts.
+        """
         instant = max(happening.at, happening.occurred_at)
-        concerned = {*self.people.ids_of(happening.original), *self.people.ids_of(other)}
-        before = {one: self.tier_of(one, instant) for one in concerned}
+        for one in (happening.original, other):
+            self.catch_up(one, happening.at)
+        concerned = sorted({*self.people.ids_of(happening.original), *self.people.ids_of(other)})
+        before = {one: self.tier_of(one) for one in concerned}
+        held = [
+            (self.people.ids_of(one), self._together([one]))
+            for one in concerned
+            if self.account(one).linked_tier is not None
+        ]
         change()
+        for one in concerned:
+            self._hold_together(Account(one))
         for root in sorted({self.people.root(one) for one in concerned}):
+            ids = self.people.ids_of(root)
+            for group, place in held:
+                if set(group) <= set(ids):
+                    self._hold_better(root, place)
+            self._rise_together(ids, instant)
             self._tell_tier(
                 root,
                 before[root],
@@ -176,29 +193,86 @@ class Books:
             return happening.subject
         return root
 
-    def _expire(self, customer: CustomerId, at: datetime) -> None:
+    def _expire(self, ids: Sequence[CustomerId], at: datetime) -> None:
         due = [
             lot
-            for lot in self._lots_of.get(customer, {}).values()
+            for one in ids
+            for lot in self._lots_of.get(one, {}).values()
             if lot.expires_at <= at and lot.remaining > 0
         ]
         for lot in spending_order(due):
-            decision = decide_expiry(self.account(customer), lot, at)
+            decision = decide_expiry(self.account(lot.customer_id), lot, at)
             assert not isinstance(decision, Refused)
             self.book(decision)
 
-    def _standing(self, customer: CustomerId, at: datetime) -> tuple[str, int | None]:
-        lowest = self.program.tiers[0].name
-        ids = self.people.ids_of(customer)
+    def _due_reviews(
+        self, ids: Sequence[CustomerId], at: datetime
+    ) -> Iterator[tuple[datetime, bool, CustomerId]]:
+        """When, whether of what is held together, and of which id."""
+        for one in ids:
+            account = self.account(one)
+            if account.review_at is not None and account.review_at <= at:
+                yield account.review_at, False, one
+            if account.linked_review_at is not None and account.linked_review_at <= at:
+                yield account.linked_review_at, True, one
+
+    def _review(self, due: datetime, linked: bool, customer: CustomerId) -> None:
+        """Holds one review, as of its own instant, whenever it is noticed."""
+        before = self.tier_of(customer)
+        ids = self.people.ids_of(customer) if linked else [customer]
+        account = self._together(ids) if linked else self.account(customer)
+        account, move = tiers.review(self.program, account, self._all_lots(ids), due)
+        if linked:
+            self._hold_together(account)
+        else:
+            self._put_account(account)
+        if move is not None:
+            # A review without a change on the way is no happening, so the move's own instant.
+            kind = "linked_review" if linked else "review"
+            key = derived_id(f"{kind}:{customer}", move.at.isoformat())
+            self._tell_tier(customer, before, move.at, key=key, reason=move.reason)
+
+    def _rise_together(self, ids: Sequence[CustomerId], at: datetime) -> None:
+        """Lifts what linked ids hold together to what their points reach."""
         if len(ids) == 1:
-            return self.account(customer).tier or lowest, None
-        together = sum(
-            tiers.qualifying_points(self.lots_of(one), at, self.program.tier_window_months)
-            for one in ids
+            return
+        person = self._together(ids)
+        if tiers.may_rise(self.program, person):
+            person, _ = tiers.upgrade(self.program, person, self._all_lots(ids), at)
+            self._hold_together(person)
+
+    def _together(self, ids: Sequence[CustomerId]) -> Account:
+        """What linked ids hold together, as if it were the account of one id."""
+        root = self.account(self.people.root(ids[0]))
+        return Account(
+            root.customer_id,
+            earned=sum(self.account(one).earned for one in ids),
+            tier=root.linked_tier,
+            tier_since=root.linked_tier_since,
+            review_at=root.linked_review_at,
         )
-        names = [self.account(one).tier or lowest for one in ids]
-        names.append(tiers.tier_for(self.program.tiers, together).name)
-        return max(names, key=lambda name: tiers.rank(self.program.tiers, name)), together
+
+    def _hold_together(self, person: Account) -> None:
+        """Keeps what `_together` answered and a decision changed."""
+        root = self.account(person.customer_id)
+        held = replace(
+            root,
+            linked_tier=person.tier,
+            linked_tier_since=person.tier_since,
+            linked_review_at=person.review_at,
+        )
+        if held != root:
+            self._put_account(held)
+
+    def _hold_better(self, root: CustomerId, place: Account) -> None:
+        held = self.account(root).linked_tier
+        if tiers.rank(self.program.tiers, place.tier) > tiers.rank(self.program.tiers, held):
+            self._hold_together(replace(place, customer_id=root))
+
+    def _all_lots(self, ids: Collection[CustomerId]) -> list[Lot]:
+        for one in ids:
+            self.assert_complete(one)
+        return [lot for one in ids for lot in self.lots_of(one)]
 
     def _tell_tier(
         self,
@@ -210,15 +284,11 @@ class Books:
         reason: str,
         happening: Happening | None = None,
     ) -> None:
-        now, together = self._standing(customer, at)
-        account = self.account(customer)
-        if now == before or account.erased:
+        now = self.tier_of(customer)
+        if now == before or self.account(customer).erased:
             return
-        points = together
-        if points is None:
-            points = tiers.qualifying_points(
-                self.lots_of(customer), at, self.program.tier_window_months
-            )
+        lots = self._all_lots(self.people.ids_of(customer))
+        points = tiers.qualifying_points(lots, at, self.program.tier_window_months)
         self.events.append(
             announce_move(
                 Move(before, now, points, reason, at),

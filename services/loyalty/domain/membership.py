@@ -34,12 +34,18 @@ class Standing:
 def standing(books: Books, customer: CustomerId, now: datetime) -> Standing:
     """Brings the books up to `now` first, so that it is exact whenever jobs ran last."""
     ids = tuple(books.people.ids_of(customer))
-    for one in ids:
-        books.catch_up(one, now)
+    books.catch_up(customer, now)
     accounts = [books.account(one) for one in ids]
     lots = [lot for one in ids for lot in books.lots_of(one)]
-    tier = books.tier_of(customer, now)
-    own = [one for one in accounts if one.tier == tier]
+    tier = books.tier_of(customer)
+    places = [
+        *((one.tier_since, one.review_at) for one in accounts if one.tier == tier),
+        *(
+            (one.linked_tier_since, one.linked_review_at)
+            for one in accounts
+            if one.linked_tier == tier
+        ),
+    ]
     first = min((lot.expires_at for lot in lots if lot.remaining > 0), default=None)
     return Standing(
         books.people.root(customer),
@@ -48,8 +54,8 @@ def standing(books: Books, customer: CustomerId, now: datetime) -> Standing:
         sum(one.reserved for one in accounts),
         sum(one.debt for one in accounts),
         tier,
-        min((one.tier_since for one in own if one.tier_since is not None), default=None),
-        max((one.review_at for one in own if one.review_at is not None), default=None),
+        min((since for since, _ in places if since is not None), default=None),
+        max((review_at for _, review_at in places if review_at is not None), default=None),
         tiers.qualifying_points(lots, now, books.program.tier_window_months),
         tiers.next_tier(books.program.tiers, tier),
         first,

@@ -40,8 +40,7 @@ def redeem(
 ) -> Redemption | Refused:
     """Takes points of a person, from the lots of all their ids; at once without `release_at`."""
     ids = books.people.ids_of(customer)
-    for one in ids:
-        books.catch_up(one, now)
+    books.catch_up(customer, now)
     cause = f"request:redemption:{redemption_id}"
     why = Why(cause, now, now, reason, redemption_id=redemption_id)
     accounts = [books.account(one) for one in ids]

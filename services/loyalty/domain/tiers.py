@@ -65,22 +65,15 @@ def upgrade(
 
 
 def review(
-    program: Program, account: Account, lots: Iterable[Lot], at: datetime
+    program: Program, account: Account, lots: Iterable[Lot], due: datetime
 ) -> tuple[Account, Move | None]:
-    """Holds the reviews that are due at `at`, each as of its own instant, up to a downgrade.
-
-    Call it again until it answers no move.
-    """
-    mine = list(lots)
-    while account.review_at is not None and account.review_at <= at:
-        due = account.review_at
-        points = qualifying_points(mine, due, program.tier_window_months)
-        reached = tier_for(program.tiers, points)
-        if rank(program.tiers, reached.name) < rank(program.tiers, account.tier):
-            reason = f"review: {points} points in {program.tier_window_months} months"
-            return _moved(program, account, reached, points, reason, due)
-        account = replace(account, review_at=add_months(due, program.tier_review_months))
-    return account, None
+    """Holds the review of the instant `due`: the account falls, or is reviewed again later."""
+    points = qualifying_points(lots, due, program.tier_window_months)
+    reached = tier_for(program.tiers, points)
+    if rank(program.tiers, reached.name) < rank(program.tiers, account.tier):
+        reason = f"review: {points} points in {program.tier_window_months} months"
+        return _moved(program, account, reached, points, reason, due)
+    return replace(account, review_at=add_months(due, program.tier_review_months)), None
 
 
 def _moved(

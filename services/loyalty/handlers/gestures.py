@@ -48,7 +48,7 @@ def _any(rule: Gesture) -> tuple[str, ...]:
 def _decide(books: Books, given: Given, event: ThresholdCrossed, happening: Happening) -> None:
     customer = happening.original
     books.catch_up(customer, happening.at)
-    rule = gesture_for(books.program.gestures, event, books.tier_of(customer, happening.at))
+    rule = gesture_for(books.program.gestures, event, books.tier_of(customer))
     if rule is None:
         return
     since = event.time - timedelta(days=rule.once_per_days)

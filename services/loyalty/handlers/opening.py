@@ -28,13 +28,19 @@ async def open_books(
     """The books of all ids of these customers, as far as needed up to the instant `at`.
 
     `opening` shall have an account, made now if need be. `needs_all` tells whose lots are wanted
-    one and all; of others come those past their end. `earliest` is the first instant that is
-    judged, when that is before `at`.
+    one and all, beside those of linked ids; of others come those past their end. `earliest` is the
+    first instant that is judged, when that is before `at`.
     """
-    people = await loading.people_of(driver, {*customers, *opening})
-    everyone = {one for customer in {*customers, *opening} for one in people.ids_of(customer)}
+    named = {*customers, *opening}
+    people = await loading.people_of(driver, named)
+    everyone = _everyone(people, named)
     if locked:
         accounts = await loading.lock_accounts(driver, everyone, opening=opening)
+        # Whoever links two ids holds their accounts until it commits, so only now it is sure.
+        people = await loading.people_of(driver, named)
+        if not _everyone(people, named) <= everyone:
+            everyone = _everyone(people, named)
+            accounts = await loading.lock_accounts(driver, everyone, opening=opening)
     else:
         accounts = await loading.read_accounts(driver, everyone)
     # An account without entries has no lots: all of them are here.
@@ -63,6 +69,10 @@ def happening_of(tx: Transaction, event: Event) -> Happening:
     )
 
 
+def _everyone(people: People, named: Iterable[CustomerId]) -> set[CustomerId]:
+    return {one for customer in named for one in people.ids_of(customer)}
+
+
 def _needs_all(account: Account, at: datetime, people: People) -> bool:
     due = account.review_at is not None and account.review_at <= at
     return due or len(people.ids_of(account.customer_id)) > 1
@@ -70,5 +80,7 @@ def _needs_all(account: Account, at: datetime, people: People) -> bool:
 
 def _since(program: Program, accounts: Iterable[Account], at: datetime) -> datetime:
     """The start of the earliest tier window that may be looked at."""
-    reviews = [one.review_at for one in accounts if one.review_at is not None]
+    reviews = [
+        due for one in accounts for due in (one.review_at, one.linked_review_at) if due is not None
+    ]
     return add_months(min([at, *reviews]), -program.tier_window_months)

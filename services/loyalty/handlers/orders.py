@@ -46,18 +46,21 @@ async def _book(tx: Transaction, told: Sequence[Told]) -> None:
     program: Program = tx.resources.program
     orders, refunds = await loading.lock_orders(tx.driver, _order_ids(told))
     gains, reversible = _gains(program, told), _reversible(told, orders)
+    linking = _linking(told)
 
     def needs_all(account: Account) -> bool:
         gain = gains.get(account.customer_id, 0)
-        return account.customer_id in reversible or tiers.may_rise(program, account, gain)
+        concerned = account.customer_id in linking or account.customer_id in reversible
+        return concerned or tiers.may_rise(program, account, gain)
 
     books = await open_books(
         tx.driver,
         program,
-        {*_related(told), *(one.customer_id for one in orders if one.customer_id is not None)},
+        {one.customer_id for one in orders if one.customer_id is not None},
         at=max(one.at for _, one in told),
         earliest=min(one.at for _, one in told),
-        opening=gains.keys(),
+        # Who is linked gets an account: it is what two replicas that meet wait on.
+        opening={*gains, *linking},
         needs_all=needs_all,
     )
     named = [(one.customer_id, one.lot_id) for one in orders if one.customer_id and one.lot_id]
@@ -107,8 +110,8 @@ def _order_ids(told: Sequence[Told]) -> set[str]:
     }
 
 
-def _related(told: Sequence[Told]) -> set[CustomerId]:
-    """Both ids of every merge."""
+def _linking(told: Sequence[Told]) -> set[CustomerId]:
+    """Both ids of everything that links or parts two."""
     return {
         one
         for event, _ in told

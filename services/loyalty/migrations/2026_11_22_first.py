@@ -19,6 +19,9 @@ CREATE TABLE accounts (
     tier TEXT,
     tier_since TIMESTAMP WITH TIME ZONE,
     review_at TIMESTAMP WITH TIME ZONE,
+    linked_tier TEXT,
+    linked_tier_since TIMESTAMP WITH TIME ZONE,
+    linked_review_at TIMESTAMP WITH TIME ZONE,
     erased BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (customer_id),
     CONSTRAINT accounts_never_negative CHECK (
@@ -162,6 +165,8 @@ CREATE TABLE answers (
 """
 _INDEXES = (
     "CREATE INDEX accounts_review_at ON accounts (review_at) WHERE review_at IS NOT NULL",
+    """CREATE INDEX accounts_linked_review_at ON accounts (linked_review_at)
+    WHERE linked_review_at IS NOT NULL""",
     "CREATE INDEX lots_due ON lots (expires_at) WHERE remaining > 0",
     "CREATE INDEX lots_open ON lots (customer_id, expires_at) WHERE remaining > 0",
     "CREATE INDEX lot_allocations_entry ON lot_allocations (entry_id)",

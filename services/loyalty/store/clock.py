@@ -12,7 +12,10 @@ SELECT customer_id FROM (
 ) AS due GROUP BY customer_id ORDER BY customer_id
 """
 _DUE_REVIEWS = """
-SELECT customer_id FROM accounts WHERE review_at <= $1 ORDER BY review_at, customer_id LIMIT $2
+(SELECT customer_id FROM accounts WHERE review_at <= $1 ORDER BY review_at LIMIT $2)
+UNION
+(SELECT customer_id FROM accounts WHERE linked_review_at <= $1 ORDER BY linked_review_at LIMIT $2)
+ORDER BY customer_id
 """
 
 
@@ -22,5 +25,5 @@ async def with_due_lots(driver: Driver, now: datetime, limit: int) -> list[Custo
 
 
 async def with_due_reviews(driver: Driver, now: datetime, limit: int) -> list[CustomerId]:
-    """Up to `limit` customers whose tier is to be reviewed."""
+    """Customers of the `limit` reviews that are due first, of ids and of linked ids each."""
     return [row[0] for row in await driver.fetch(_DUE_REVIEWS, now, limit)]

@@ -34,7 +34,8 @@ _RENAMES = (
     FROM unnest($1::text[], $2::text[]) AS new (old_id, new_id) WHERE customer_id = old_id
     """,
     """
-    UPDATE accounts SET customer_id = new_id, erased = true
+    UPDATE accounts SET customer_id = new_id, erased = true, linked_tier = NULL,
+        linked_tier_since = NULL, linked_review_at = NULL
     FROM unnest($1::text[], $2::text[]) AS new (old_id, new_id) WHERE customer_id = old_id
     """,
 )

@@ -31,12 +31,12 @@ INSERT INTO accounts (customer_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTH
 """
 _READ_ACCOUNTS = """
 SELECT customer_id, active, reserved, debt, earned, seq, booked_at, tier, tier_since, review_at,
-    erased
+    linked_tier, linked_tier_since, linked_review_at, erased
 FROM accounts WHERE customer_id = ANY($1::text[]) ORDER BY customer_id
 """
 _LOCK_ACCOUNTS = """
 SELECT customer_id, active, reserved, debt, earned, seq, booked_at, tier, tier_since, review_at,
-    erased
+    linked_tier, linked_tier_since, linked_review_at, erased
 FROM accounts WHERE customer_id = ANY($1::text[]) ORDER BY customer_id FOR UPDATE
 """
 _ORDERS = """

@@ -38,11 +38,13 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[])
 _ACCOUNTS = """
 UPDATE accounts SET active = new.active, reserved = new.reserved, debt = new.debt,
     earned = new.earned, seq = new.seq, booked_at = new.booked_at, tier = new.tier,
-    tier_since = new.tier_since, review_at = new.review_at
+    tier_since = new.tier_since, review_at = new.review_at, linked_tier = new.linked_tier,
+    linked_tier_since = new.linked_tier_since, linked_review_at = new.linked_review_at
 FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::timestamptz[], $8::text[], $9::timestamptz[], $10::timestamptz[])
+    $7::timestamptz[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[],
+    $12::timestamptz[], $13::timestamptz[])
     AS new (customer_id, active, reserved, debt, earned, seq, booked_at, tier, tier_since,
-        review_at)
+        review_at, linked_tier, linked_tier_since, linked_review_at)
 WHERE accounts.customer_id = new.customer_id
 """
 _NEW_ORDERS = """
@@ -181,6 +183,9 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         account.tier,
         account.tier_since,
         account.review_at,
+        account.linked_tier,
+        account.linked_tier_since,
+        account.linked_review_at,
     )
 
 
