@@ -7,6 +7,7 @@ it as the file's name, so there a message exists once however often it is tried.
 import asyncio
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import EmailPolicy
@@ -19,16 +20,18 @@ import aiosmtplib
 from services.campaigns.domain.sending import Delivered, Mail, Outcome, Rejected, has_line_break
 
 _PERMANENT_CODE_MIN = 500
-# The login or the sender was refused: the account is wrong, not the message. Mended, it will go.
+# Asks for a login or for TLS, wherever it comes: our set-up is wrong, not the message.
 _OURS = frozenset({530, 534, 535, 538})
+_QUIT_SECONDS = 1.0
 
 
 class Provider(Protocol):
-    """Takes an e-mail. `forget` removes what it keeps of one, when a person is erased."""
+    """Takes an e-mail, in so many seconds at most. `forget` removes what it keeps of one, when a
+    person is erased."""
 
     name: str
 
-    async def send(self, mail: Mail) -> Outcome: ...
+    async def send(self, mail: Mail, seconds_max: float) -> Outcome: ...
 
     async def forget(self, message_id: str) -> None: ...
 
@@ -95,42 +98,60 @@ class SmtpProvider:
     def __init__(self, server: SmtpServer) -> None:
         self._server = server
 
-    async def send(self, mail: Mail) -> Outcome:
-        """Refused with 5xx is permanent, everything else is worth another try."""
-        server = self._server
+    async def send(self, mail: Mail, seconds_max: float) -> Outcome:
+        """Delivered once the server took the content."""
         try:
             content = message_of(mail).as_bytes()
         except ValueError as error:
             return Rejected(str(error), permanent=True)
+        client = self._client()
         try:
-            await aiosmtplib.send(
-                content,
-                sender=parseaddr(mail.sender)[1],
-                recipients=[mail.recipient],
-                hostname=server.host,
-                port=server.port,
-                username=server.username,
-                password=server.password,
-                use_tls=server.security == "tls",
-                start_tls=server.security == "starttls",
-                cert_bundle=str(server.ca_file) if server.ca_file is not None else None,
-                timeout=server.timeout_seconds,
-            )
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            return _refused(max(one.code for one in error.recipients))
-        except aiosmtplib.SMTPResponseException as error:
-            return _refused(error.code)
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            return Rejected(f"the mail server is away: {type(error).__name__}", permanent=False)
-        return Delivered()
+            async with asyncio.timeout(seconds_max):
+                await client.connect()
+                await client.sendmail(parseaddr(mail.sender)[1], [mail.recipient], content)
+        except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
+            return _rejected(error)
+        else:
+            # Taken is taken, however the parting goes.
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=_QUIT_SECONDS)
+            return Delivered()
+        finally:
+            client.close()
+
+    def _client(self) -> aiosmtplib.SMTP:
+        server = self._server
+        return aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.security == "tls",
+            start_tls=server.security == "starttls",
+            cert_bundle=str(server.ca_file) if server.ca_file is not None else None,
+            timeout=server.timeout_seconds,
+        )
 
     async def forget(self, message_id: str) -> None:
         """Nothing is kept here."""
 
 
-def _refused(code: int) -> Rejected:
-    """The server's words are left out: they often repeat the address."""
-    permanent = code >= _PERMANENT_CODE_MIN and code not in _OURS
+def _rejected(error: Exception) -> Rejected:
+    """Permanent is only what the server says of this recipient or this content with 5xx: what it
+    says of us, of the sender or of itself would hit every message, and can be mended.
+
+    The server's words are left out: they often repeat the address.
+    """
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        code = max(one.code for one in error.recipients)
+    elif isinstance(error, aiosmtplib.SMTPResponseException):
+        code = error.code
+    elif isinstance(error, ValueError):
+        return Rejected("an address cannot be written on an envelope", permanent=False)
+    else:
+        return Rejected(f"the mail server is away: {type(error).__name__}", permanent=False)
+    ours = not isinstance(error, aiosmtplib.SMTPRecipientsRefused | aiosmtplib.SMTPDataError)
+    permanent = code >= _PERMANENT_CODE_MIN and code not in _OURS and not ours
     return Rejected(f"the mail server answered {code}", permanent)
 
 
@@ -142,7 +163,7 @@ class FileProvider:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def send(self, mail: Mail) -> Outcome:
+    async def send(self, mail: Mail, seconds_max: float) -> Outcome:  # noqa: ARG002 — the protocol's
         """Exactly once: the name is taken atomically, with the whole content or not at all."""
         try:
             content = message_of(mail).as_bytes()

@@ -2,45 +2,33 @@
 
 1. Claim, in a transaction: the gate is asked, the row leased, the claim numbered.
 2. Call the provider outside any transaction, with the message id as the idempotency key.
-3. Record the outcome in another transaction, if the claim is still ours.
+3. Record the outcome in another transaction, as soon as the call ended, if the claim is still ours.
 
 A crash between 2 and 3 is the only place where a message can go out again; it then carries the same
-`Message-ID`, and the file provider does not write it twice.
+`Message-ID`, and the file provider does not write it twice. So that slowness is no crash, a call
+begins in the first half of its lease only and lasts a quarter of it at most.
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from services.campaigns.domain import decision
-from services.campaigns.domain.attribution import first_order
-from services.campaigns.domain.intervention import Intervention, data_of
-from services.campaigns.domain.person import is_erased
-from services.campaigns.domain.sending import (
-    Done,
-    GiveUp,
-    NextStep,
-    Outcome,
-    Rejected,
-    Retry,
-    next_step,
-)
-from services.campaigns.handlers.changes import Cause, converted, tell
+from services.campaigns.domain.sending import Outcome, Rejected
 from services.campaigns.handlers.claiming import Claimed, claim
 from services.campaigns.handlers.equipment import Tools
-from services.campaigns.store import decisions, interventions, people
+from services.campaigns.handlers.recording import record
 from shared.clock import monotonic_seconds
-from shared.events.campaigns import InterventionFailed, InterventionSent
 from shared.retry import Backoff
-from shared.runtime.db import Transaction
 from shared.runtime.failures import is_transient
 from shared.runtime.service import Context
 
-_CHANCES = 10_000
 # With the waits of Backoff, about half a minute.
 _RECORD_REPEATS = 12
+# Parts of the lease: until when calls begin, and how long one lasts. The rest is for recording.
+_BEGIN_SHARE, _CALL_SHARE = 0.5, 0.25
+# Part of the process's time for draining; the consumer needs some too.
+_DRAIN_SHARE = 0.5
 
 
 async def send_due(context: Context, now: datetime) -> bool:
@@ -50,40 +38,74 @@ async def send_due(context: Context, now: datetime) -> bool:
     async with context.transaction() as tx:
         decided, claimed = await claim(tx, tools, now)
     if claimed:
-        await _deliver(context, claimed, claimed_at)
+        await _to_the_end(context, _Calls(context, claimed_at), claimed)
     return decided > 0
 
 
-async def _deliver(context: Context, claimed: Sequence[Claimed], claimed_at: float) -> None:
-    """Calls side by side. One that breaks does not keep the others' outcomes from being kept."""
-    tools: Tools = context.resources
-    at_once = asyncio.Semaphore(tools.sends_at_once)
-    ended = await asyncio.gather(
-        *(_call(context, one, claimed_at, at_once) for one in claimed), return_exceptions=True
-    )
-    outcomes = [
-        (one, outcome)
-        for one, outcome in zip(claimed, ended, strict=True)
-        if not isinstance(outcome, BaseException)
-    ]
-    if outcomes:
-        await _keep(context, outcomes)
-    for broken in ended:
-        if isinstance(broken, BaseException):
-            raise broken
+async def _to_the_end(context: Context, calls: "_Calls", claimed: Sequence[Claimed]) -> None:
+    """When the process is told to stop, no further call begins; those made are waited for and
+    recorded while there is time, because what is not recorded is sent again."""
+    running = asyncio.create_task(calls.run(claimed))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        calls.closing = True
+        await asyncio.wait([running], timeout=context.settings.drain_seconds * _DRAIN_SHARE)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        raise
 
 
-async def _call(
-    context: Context, one: Claimed, claimed_at: float, at_once: asyncio.Semaphore
-) -> Outcome:
-    tools: Tools = context.resources
-    async with at_once:
-        if monotonic_seconds() - claimed_at > tools.lease.total_seconds() / 2:
-            return Rejected("the claim grew too old before the call", permanent=False)
-        await context.failpoints.reach("effect.before_call")
-        outcome = await tools.provider.send(one.mail)
-        await context.failpoints.reach("effect.after_call")
-        return outcome
+class _Calls:
+    """The calls of one round, side by side."""
+
+    def __init__(self, context: Context, claimed_at: float) -> None:
+        tools: Tools = context.resources
+        lease_seconds = tools.lease.total_seconds()
+        self.closing = False
+        self._context = context
+        self._at_once = asyncio.Semaphore(tools.sends_at_once)
+        self._begin_until = claimed_at + lease_seconds * _BEGIN_SHARE
+        self._seconds_max = lease_seconds * _CALL_SHARE
+
+    async def run(self, claimed: Sequence[Claimed]) -> None:
+        """What has ended is recorded together while the others go on; one that breaks keeps no
+        other's outcome from being kept."""
+        calls = {asyncio.create_task(self._call(one)): one for one in claimed}
+        broken: list[BaseException] = []
+        try:
+            while calls:
+                await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+                outcomes = []
+                for task in [one for one in calls if one.done()]:
+                    one = calls.pop(task)
+                    error = task.exception()
+                    if error is not None:
+                        broken.append(error)
+                    elif (outcome := task.result()) is not None:
+                        outcomes.append((one, outcome))
+                if outcomes:
+                    await _keep(self._context, outcomes)
+        finally:
+            for task in calls:
+                task.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        for error in broken:
+            raise error
+
+    async def _call(self, one: Claimed) -> Outcome | None:
+        """None when it was not made: the lease ends by itself."""
+        context = self._context
+        tools: Tools = context.resources
+        async with self._at_once:
+            if self.closing:
+                return None
+            if monotonic_seconds() > self._begin_until:
+                return Rejected("the claim grew too old before the call", permanent=False)
+            await context.failpoints.reach("effect.before_call")
+            outcome = await tools.provider.send(one.mail, self._seconds_max)
+            await context.failpoints.reach("effect.after_call")
+            return outcome
 
 
 async def _keep(context: Context, outcomes: Sequence[tuple[Claimed, Outcome]]) -> None:
@@ -103,78 +125,3 @@ async def _keep(context: Context, outcomes: Sequence[tuple[Claimed, Outcome]]) -
             return
     async with context.transaction() as tx:
         await record(tx, outcomes)
-
-
-async def record(tx: Transaction, outcomes: Sequence[tuple[Claimed, Outcome]]) -> None:
-    """Writes down what became of claims that are still ours."""
-    wall = await interventions.database_now(tx.driver)
-    await people.lock_known(tx.driver, (one.intervention.customer_id for one, _ in outcomes))
-    notes: list[decision.Decision] = []
-    for claimed, outcome in outcomes:
-        one = replace(claimed.intervention, attempts=claimed.intervention.attempts + 1)
-        step = next_step(one.attempts, outcome, wall, _chance(one))
-        note = await _record(tx, one, step, claimed.reason)
-        if note is not None:
-            notes.append(note)
-    await decisions.save(tx.driver, notes)
-
-
-async def _record(
-    tx: Transaction, one: Intervention, step: NextStep, allowed_because: str
-) -> decision.Decision | None:
-    assert one.sent_at is not None
-    after = _after(one, step)
-    leased_until = step.at if isinstance(step, Retry) else None
-    customer = await interventions.save_if_claimed(tx.driver, after, leased_until)
-    if customer is None or is_erased(customer):
-        # The lease ran out and somebody else went on, or the person was erased meanwhile.
-        return None
-    if isinstance(step, Done):
-        await _sent(tx, after)
-        return _note(after, "sent", f"the provider took it; {allowed_because}")
-    if isinstance(step, GiveUp):
-        data = data_of(after, reason=step.reason, rule="delivery")
-        tell(tx, InterventionFailed, Cause(one.cause), one.customer_id, one.sent_at, data)
-        return _note(after, "failed", step.reason)
-    return _note(after, "retried", step.reason, until=step.at)
-
-
-def _after(one: Intervention, step: NextStep) -> Intervention:
-    if isinstance(step, Done):
-        return replace(one, state="sent")
-    if isinstance(step, GiveUp):
-        return replace(one, state="failed", rule="delivery", reason=step.reason)
-    return one
-
-
-async def _sent(tx: Transaction, one: Intervention) -> None:
-    assert one.sent_at is not None
-    tell(tx, InterventionSent, Cause(one.cause), one.customer_id, one.sent_at, data_of(one))
-    # On the event clock orders may have come before this was recorded.
-    person = (await people.find(tx.driver, [one.customer_id]))[one.customer_id]
-    orders = await interventions.open_orders(tx.driver, person.ids, one.sent_at)
-    order = first_order(one, orders)
-    if order is not None:
-        await interventions.save_if_sent(tx.driver, converted(tx, one, order))
-        await interventions.credit(tx.driver, [order])
-
-
-def _note(
-    one: Intervention, outcome: decision.Outcome, reason: str, until: datetime | None = None
-) -> decision.Decision:
-    assert one.sent_at is not None
-    return decision.about(
-        one,
-        "delivery",
-        outcome,
-        "delivery",
-        reason,
-        one.sent_at,
-        until=until,
-        ordinal=one.attempts,
-    )
-
-
-def _chance(one: Intervention) -> float:
-    """Spreads retries, the same way whenever it is asked: taken from the id and the attempt."""
-    return (int(one.intervention_id.replace("-", "")[:12], 16) + one.attempts) % _CHANCES / _CHANCES

@@ -27,15 +27,21 @@ FROM jsonb_populate_recordset(null::interventions, $1::jsonb) AS changed
 WHERE interventions.intervention_id = changed.intervention_id
 """
 _SAVE_IF_CLAIMED = f"""
-UPDATE interventions {_CHANGES}, leased_until = $2
+UPDATE interventions {_CHANGES}, leased_until = given.leased_until
 FROM jsonb_populate_recordset(null::interventions, $1::jsonb) AS changed
+JOIN unnest($2::text[], $3::timestamptz[]) AS given (intervention_id, leased_until)
+  ON given.intervention_id = changed.intervention_id
 WHERE interventions.intervention_id = changed.intervention_id
   AND interventions.state = 'sending' AND interventions.claims = changed.claims
-RETURNING interventions.customer_id
+RETURNING interventions.intervention_id, interventions.customer_id
 """
 _CONVERT = """
-UPDATE interventions SET converted_at = $2, value = $3, currency = $4
-WHERE intervention_id = $1 AND state = 'sent' AND converted_at IS NULL
+UPDATE interventions
+SET converted_at = given.converted_at, value = given.value, currency = given.currency
+FROM unnest($1::text[], $2::timestamptz[], $3::numeric[], $4::text[])
+  AS given (intervention_id, converted_at, value, currency)
+WHERE interventions.intervention_id = given.intervention_id
+  AND state = 'sent' AND interventions.converted_at IS NULL
 """
 _DUE = """
 SELECT customer_id FROM interventions
@@ -107,16 +113,29 @@ async def save(driver: Driver, changed: Sequence[Intervention], lease: timedelta
 
 
 async def save_if_claimed(
-    driver: Driver, changed: Intervention, leased_until: datetime | None
-) -> str | None:
-    """Records an outcome if the claim is still ours; answers the customer's present id."""
-    found: str | None = await driver.fetchval(_SAVE_IF_CLAIMED, as_json([changed]), leased_until)
-    return found
+    driver: Driver, changed: Sequence[tuple[Intervention, datetime | None]]
+) -> dict[str, str]:
+    """Records outcomes of claims that are still ours, with the instant until which each stays
+    leased; answers the customer's present id of those."""
+    rows = await driver.fetch(
+        _SAVE_IF_CLAIMED,
+        as_json([one for one, _ in changed]),
+        [one.intervention_id for one, _ in changed],
+        [until for _, until in changed],
+    )
+    return {row["intervention_id"]: row["customer_id"] for row in rows}
 
 
-async def save_if_sent(driver: Driver, one: Intervention) -> None:
-    """Writes a success found while the outcome was being recorded."""
-    await driver.execute(_CONVERT, one.intervention_id, one.converted_at, one.value, one.currency)
+async def save_conversions(driver: Driver, won: Sequence[Intervention]) -> None:
+    """Writes successes found while the sending was being recorded."""
+    if won:
+        await driver.execute(
+            _CONVERT,
+            [one.intervention_id for one in won],
+            [one.converted_at for one in won],
+            [one.value for one in won],
+            [one.currency for one in won],
+        )
 
 
 async def due_customers(driver: Driver, now: datetime, limit: int) -> list[str]:

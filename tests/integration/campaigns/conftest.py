@@ -90,3 +90,23 @@ async def decisions(service: Running, customer: str = "c-1") -> list[tuple[str, 
         f"/v1/customers/{customer}/decisions?limit=500", headers=service.key("read")
     )
     return [(one["outcome"], one["rule"]) for one in reversed(reply.json()["items"])]
+
+
+async def ready_to_send(service: Running, customers: int = 1) -> None:
+    names = [f"c-{number}" for number in range(1, customers + 1)]
+    await service.feed(*(joined(name) for name in names))
+    await service.feed(*(crossed(name) for name in names))
+
+
+async def end_leases(service: Running) -> None:
+    """As if the time of every claim and retry had come."""
+    async with service.context.transaction() as tx:
+        await tx.driver.execute(
+            "UPDATE interventions SET leased_until = clock_timestamp() WHERE state = 'sending'"
+        )
+
+
+async def states(service: Running) -> list[str]:
+    async with service.context.read() as session:
+        rows = await session.driver.fetch("SELECT state FROM interventions ORDER BY customer_id")
+    return [row["state"] for row in rows]
