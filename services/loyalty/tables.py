@@ -97,10 +97,14 @@ LOTS = sa.Table(
     _points("remaining"),
     _points("reversed"),
     _points("expired"),
+    _points("written_off"),
     sa.Column("qualifying", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.CheckConstraint("remaining >= 0 AND remaining <= points", name="lots_remaining_bounded"),
     sa.CheckConstraint("reversed >= 0 AND reversed <= points", name="lots_reversed_bounded"),
     sa.CheckConstraint("expired >= 0", name="lots_expired_positive"),
+    sa.CheckConstraint(
+        "written_off >= 0 AND written_off <= reversed", name="lots_written_off_bounded"
+    ),
     sa.Index("lots_open", "customer_id", "expires_at", postgresql_where=sa.text("remaining > 0")),
     sa.Index("lots_due", "expires_at", postgresql_where=sa.text("remaining > 0")),
 )

@@ -93,7 +93,8 @@ class Entry:
 class Lot:
     """Points that were earned together and expire together. `points` is what was awarded.
 
-    `reversed` and `expired` are how many of them went either way.
+    `reversed` and `expired` are how many of them went either way; `written_off` are those
+    `reversed` that could not be taken and were forgiven.
     """
 
     id: LotId
@@ -105,6 +106,7 @@ class Lot:
     remaining: int
     reversed: int = 0
     expired: int = 0
+    written_off: int = 0
     qualifying: bool = True
 
     def is_dead(self, at: datetime) -> bool:

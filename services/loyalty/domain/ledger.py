@@ -99,6 +99,7 @@ def decide_reversal(
         remaining=lot.remaining - from_lot,
         expired=lot.expired - from_expired,
         reversed=lot.reversed + points,
+        written_off=lot.written_off + (owed if policy == "floor_at_zero" else 0),
     )
     shares = [(lot, from_lot), *taken] if from_lot else taken
     return Decision((moved,), (entry,), (shrunk, *(_shrunk(taken))), _allocations(entry.id, shares))
@@ -168,9 +169,11 @@ def decide_release(
     *,
     at: datetime,
 ) -> Decision:
-    """Reserved points go back to their lots with their old expiry.
+    """Reserved points go back to their lots with their old expiry, after a debt is paid.
 
-    Those of lots that expired meanwhile are expired in the same entry; a debt is paid first.
+    What went back with its order meanwhile is no gift: a write-off of it is undone first. Points
+    of lots that expired meanwhile are lost in the same entry, but for those that their own
+    reversal waits for: nothing of them was spent, so nothing of them may stay owed.
     """
     by_id = {lot.id: lot for lot in lots}
     moved: list[Account] = []
@@ -230,27 +233,38 @@ def _allocations(entry: EntryId, shares: Sequence[tuple[Lot, int]]) -> tuple[All
 def _give_back(
     account: Account, shares: Sequence[tuple[Lot, int]], why: Why, at: datetime, ordinal: int
 ) -> Decision:
-    total = sum(share for _, share in shares)
-    lost = sum(share for lot, share in shares if lot.is_dead(at))
-    paid = min(total - lost, account.debt)
+    debt, lost, undone, back = account.debt, 0, 0, 0
+    changed: list[tuple[Lot, int]] = []
+    points_of = {lot.id: points for lot, points in shares}
+    for lot in spending_order([lot for lot, _ in shares]):
+        dead, share = lot.is_dead(at), points_of[lot.id]
+        forgiven = min(share, lot.written_off)
+        share -= forgiven
+        paid = min(share, debt, lot.reversed) if dead else min(share, debt)
+        share -= paid
+        undone, debt = undone + forgiven, debt - paid
+        lost, back = (lost + share, back) if dead else (lost, back + share)
+        after = replace(
+            lot,
+            remaining=lot.remaining + (0 if dead else share),
+            expired=lot.expired + (share if dead else 0),
+            written_off=lot.written_off - forgiven,
+        )
+        changed.append((after, 0 if dead else share))
     moved, entry = post(
         account,
         "release",
         why,
-        Postings(active=total - lost - paid, reserved=-total, debt=-paid, expired=lost),
+        Postings(
+            active=back,
+            reserved=-sum(points_of.values()),
+            debt=debt - account.debt,
+            expired=lost,
+            written_off=undone,
+        ),
         ordinal=ordinal,
     )
-    changed: list[Lot] = []
-    allocations: list[Allocation] = []
-    for lot in spending_order([lot for lot, _ in shares]):
-        share = next(points for one, points in shares if one.id == lot.id)
-        if lot.is_dead(at):
-            changed.append(replace(lot, expired=lot.expired + share))
-            continue
-        kept = min(share, paid)
-        paid -= kept
-        back = share - kept
-        if back:
-            changed.append(replace(lot, remaining=lot.remaining + back))
-            allocations.append(Allocation(account.customer_id, lot.id, entry.id, -back))
-    return Decision((moved,), (entry,), tuple(changed), tuple(allocations))
+    returned = [(lot, -share) for lot, share in changed if share]
+    return Decision(
+        (moved,), (entry,), tuple(lot for lot, _ in changed), _allocations(entry.id, returned)
+    )

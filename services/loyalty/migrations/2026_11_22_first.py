@@ -73,11 +73,13 @@ CREATE TABLE lots (
     remaining BIGINT DEFAULT '0' NOT NULL,
     reversed BIGINT DEFAULT '0' NOT NULL,
     expired BIGINT DEFAULT '0' NOT NULL,
+    written_off BIGINT DEFAULT '0' NOT NULL,
     qualifying BOOLEAN DEFAULT true NOT NULL,
     PRIMARY KEY (customer_id, id),
     CONSTRAINT lots_remaining_bounded CHECK (remaining >= 0 AND remaining <= points),
     CONSTRAINT lots_reversed_bounded CHECK (reversed >= 0 AND reversed <= points),
-    CONSTRAINT lots_expired_positive CHECK (expired >= 0)
+    CONSTRAINT lots_expired_positive CHECK (expired >= 0),
+    CONSTRAINT lots_written_off_bounded CHECK (written_off >= 0 AND written_off <= reversed)
 )
 """
 _LOT_ALLOCATIONS = """

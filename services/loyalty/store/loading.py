@@ -50,17 +50,17 @@ FROM refunds WHERE order_id = ANY($1::text[])
 """
 _DUE_LOTS = """
 SELECT id::text, customer_id, entry_id::text, earned_at, expires_at, points, remaining, reversed,
-    expired, qualifying
+    expired, written_off, qualifying
 FROM lots WHERE customer_id = ANY($1::text[]) AND remaining > 0 AND expires_at <= $2
 """
 _ALL_LOTS = """
 SELECT id::text, customer_id, entry_id::text, earned_at, expires_at, points, remaining, reversed,
-    expired, qualifying
+    expired, written_off, qualifying
 FROM lots WHERE customer_id = ANY($1::text[]) AND (remaining > 0 OR earned_at > $2)
 """
 _LOTS_BY_ID = """
 SELECT id::text, customer_id, entry_id::text, earned_at, expires_at, points, remaining, reversed,
-    expired, qualifying
+    expired, written_off, qualifying
 FROM lots WHERE (customer_id, id) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
 """
 _ALLOCATIONS = """

@@ -21,14 +21,15 @@ SELECT * FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::text[
 """
 _NEW_LOTS = """
 INSERT INTO lots (customer_id, id, entry_id, earned_at, expires_at, points, remaining, reversed,
-    expired, qualifying)
+    expired, written_off, qualifying)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[],
-    $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::boolean[])
+    $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::boolean[])
 """
 _CHANGED_LOTS = """
-UPDATE lots SET remaining = new.remaining, reversed = new.reversed, expired = new.expired
-FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[])
-    AS new (customer_id, id, remaining, reversed, expired)
+UPDATE lots SET remaining = new.remaining, reversed = new.reversed, expired = new.expired,
+    written_off = new.written_off
+FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    AS new (customer_id, id, remaining, reversed, expired, written_off)
 WHERE lots.customer_id = new.customer_id AND lots.id = new.id
 """
 _ALLOCATIONS = """
@@ -163,12 +164,13 @@ def _new_lot_row(lot: Lot) -> tuple[Any, ...]:
         lot.remaining,
         lot.reversed,
         lot.expired,
+        lot.written_off,
         lot.qualifying,
     )
 
 
 def _changed_lot_row(lot: Lot) -> tuple[Any, ...]:
-    return lot.customer_id, lot.id, lot.remaining, lot.reversed, lot.expired
+    return lot.customer_id, lot.id, lot.remaining, lot.reversed, lot.expired, lot.written_off
 
 
 def _account_row(account: Account) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ amounts = st.sampled_from([7, 10, 33, 100, 250])
 
 @dataclass
 class Model:
-    """Piles of points by their end: [end, left, order, lost]; no entries, no double entry."""
+    """Piles of points by their end: [end, left, order, lost, reversed]; no double entry."""
 
     piles: dict[CustomerId, list[list[Any]]] = field(
         default_factory=lambda: {one: [] for one in IDS}
@@ -40,7 +40,7 @@ class Model:
     def award(self, who: CustomerId, order: str, points: int, end: datetime) -> None:
         paid = min(points, self.debt[who])
         self.debt[who] -= paid
-        self.piles[who].append([end, points - paid, order, 0])
+        self.piles[who].append([end, points - paid, order, 0, 0])
 
     def expire(self, who: CustomerId, at: datetime) -> None:
         for pile in self.piles[who]:
@@ -51,6 +51,7 @@ class Model:
         pile = next(one for one in self.piles[who] if one[2] == order)
         own = min(points, pile[1])
         pile[1] -= own
+        pile[4] += points
         lost = min(points - own, pile[3])
         pile[3] -= lost
         self.debt[who] += points - own - lost - self.take([who], points - own - lost)
@@ -191,18 +192,19 @@ class LedgerMachine(RuleBasedStateMachine):
             self.give_back(taken)
 
     def give_back(self, taken: list[Allocation]) -> None:
-        """Each id's points to their piles, a debt first, from the pile that ends first."""
+        """Each id's points to their piles, a debt first, from the pile that ends first.
+
+        Of a pile that ended only what its own order took back pays; the rest is lost.
+        """
         lots = self.ledger.lots
         ordered = sorted(taken, key=lambda one: (lots[one.lot_id].expires_at, one.lot_id))
         for one in ordered:
             end = lots[one.lot_id].expires_at
             pile = next(pile for pile in self.model.piles[one.customer_id] if pile[0] == end)
-            if end <= self.now:
-                pile[3] += one.points
-                continue
-            paid = min(one.points, self.model.debt[one.customer_id])
+            payable = min(one.points, pile[4]) if end <= self.now else one.points
+            paid = min(payable, self.model.debt[one.customer_id])
             self.model.debt[one.customer_id] -= paid
-            pile[1] += one.points - paid
+            pile[3 if end <= self.now else 1] += one.points - paid
 
     @rule(absorbed=customers, survivor=customers, merged=st.booleans())
     def relate(self, absorbed: CustomerId, survivor: CustomerId, merged: bool) -> None:

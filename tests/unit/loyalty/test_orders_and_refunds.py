@@ -1,7 +1,7 @@
 """Orders earn; refunds and cancellations take back, in any order, number and batch."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
 
@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty.domain.accounts import Account, Refused
+from services.loyalty.domain.accounts import Account, Allocation, Refused, Why
 from services.loyalty.domain.books import Books
-from services.loyalty.domain.ledger import decide_redemption
+from services.loyalty.domain.ledger import decide_redemption, decide_release
 from services.loyalty.domain.orders import Order, points_due
 from services.loyalty.domain.program import EarningRule, Program
+from services.loyalty.domain.redemptions import redeem
 from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
 from shared.events.envelope import Event
 from shared.events.loyalty import PointsAwarded, PointsReversed
@@ -34,6 +35,24 @@ def spend(ledger: Ledger, points: int) -> None:
     assert not isinstance(decision, Refused)
     books.book(decision)
     ledger.save(books)
+
+
+def reserve(ledger: Ledger, points: int, name: str = "x-1") -> list[Allocation]:
+    """Reserves for long; answers what was taken."""
+    books = ledger.books()
+    made = redeem(books, ADA, name, points, "spent", now=NOON, release_at=NOON + 9_000 * DAY)
+    assert not isinstance(made, Refused)
+    ledger.save(books)
+    return [one for one in books.allocations if one.entry_id in made.entry_ids]
+
+
+def release(ledger: Ledger, taken: list[Allocation], at: datetime) -> None:
+    books = ledger.books()
+    why = Why("release", at, at, "released")
+    lots = list(ledger.lots.values())
+    books.book(decide_release([books.account(ADA)], lots, taken, why, at=at))
+    ledger.save(books)
+    ledger.check()
 
 
 def account(ledger: Ledger) -> Account:
@@ -125,6 +144,48 @@ def test_a_shop_may_write_off_what_cannot_be_taken_back() -> None:
     assert (account(ledger).active, account(ledger).debt) == (0, 0)
     assert sum(entry.postings.written_off for entry in ledger.entries) == -80
     ledger.check()
+
+
+@pytest.mark.parametrize("days", [1, 800])
+@pytest.mark.parametrize("refund_on", [0, 799])
+def test_points_that_were_never_spent_leave_no_debt_when_they_are_released(
+    days: int, refund_on: int
+) -> None:
+    ledger = Ledger()
+    ledger.handle(event(OrderCompleted, total="100"))
+    taken = reserve(ledger, 100)
+    ledger.handle(event(OrderRefunded, amount="100", at=NOON + min(days, refund_on) * DAY))
+    assert account(ledger).debt == 100
+    release(ledger, taken, NOON + days * DAY)
+    assert (account(ledger).active, account(ledger).debt) == (0, 0)
+    assert sum(entry.postings.expired for entry in ledger.entries) == 0
+
+
+def test_of_an_ended_lot_only_what_its_own_order_took_back_pays_a_debt() -> None:
+    ledger = Ledger()
+    ledger.handle(
+        event(OrderCompleted, total="100"),
+        event(OrderCompleted, order_id="o-2", total="50", at=NOON + 700 * DAY),
+    )
+    taken = reserve(ledger, 150)
+    ledger.handle(event(OrderRefunded, amount="30", at=NOON + 701 * DAY))
+    ledger.handle(event(OrderCancelled, order_id="o-2", at=NOON + 702 * DAY))
+    assert account(ledger).debt == 80
+    release(ledger, [one for one in taken if one.points == 100], NOON + 800 * DAY)
+    assert (account(ledger).active, account(ledger).debt) == (0, 50)
+    assert sum(entry.postings.expired for entry in ledger.entries) == 70
+
+
+@pytest.mark.parametrize("days", [1, 800])
+def test_points_written_off_while_they_were_reserved_do_not_come_back_as_a_gift(days: int) -> None:
+    ledger = Ledger(Program(refund_policy="floor_at_zero"))
+    ledger.handle(event(OrderCompleted, total="100"))
+    spend(ledger, 30)
+    taken = reserve(ledger, 70)
+    ledger.handle(event(OrderRefunded, amount="100"))
+    release(ledger, taken, NOON + days * DAY)
+    assert (account(ledger).active, account(ledger).debt) == (0, 0)
+    assert sum(entry.postings.written_off for entry in ledger.entries) == -30
 
 
 def test_a_cancelled_order_gives_back_what_refunds_left() -> None:
