@@ -1,13 +1,16 @@
-"""Where a stack that runs (or ran) on a data directory can be reached, for the other commands."""
+"""Where the stack that runs on a data directory can be reached, for the other commands."""
 
+import fcntl
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from stack.errors import StackError
 from stack.settings import StackSettings
 
 FILE_NAME = "addresses.json"
+LOCK_NAME = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +36,52 @@ def note(data_dir: Path, where: Addresses) -> None:
     write_private(data_dir / FILE_NAME, asdict(where))
 
 
-def _noted(path: Path) -> dict[str, str]:
+def forget(data_dir: Path) -> None:
+    """The stack is gone: its ports may soon be another's."""
+    (data_dir / FILE_NAME).unlink(missing_ok=True)
+
+
+def hold(lock: IO[str]) -> bool:
+    """Take a data directory's lock if it is free; the kernel lets go when its holder ends."""
     try:
-        noted = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _was_left(data_dir: Path) -> bool:
+    """Whether the note is of a stack that ended without forgetting it."""
+    path = data_dir / LOCK_NAME
+    if not path.exists():
+        return False
+    with path.open() as lock:
+        return hold(lock)
+
+
+def noted(data_dir: Path) -> dict[str, str]:
+    """What the stack that runs on a data directory left word of; nothing where none runs."""
+    path = data_dir / FILE_NAME
+    if not path.exists() or _was_left(data_dir):
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise StackError(
             f"{path} cannot be read ({type(error).__name__}).", "`tenure up` writes it anew."
         ) from error
-    return dict(noted)
 
 
 def addresses(data_dir: Path) -> Addresses:
     """By environment first, else what `tenure up` noted in the data directory."""
     settings = StackSettings()
-    path = data_dir / FILE_NAME
-    noted = _noted(path) if path.exists() else {}
-    database_url = settings.database_url or noted.get("database_url")
-    kafka = settings.kafka or noted.get("kafka")
+    known = noted(data_dir)
+    database_url = settings.database_url or known.get("database_url")
+    kafka = settings.kafka or known.get("kafka")
     if not database_url or not kafka:
         raise StackError(
-            f"No stack is known in {data_dir}.",
+            f"No stack runs in {data_dir}.",
             "Start one with `tenure up`, name its --data-dir, or set TENURE_DATABASE_URL and "
             "TENURE_KAFKA.",
         )
-    return Addresses(database_url, kafka, noted.get("clock", "wall"))
+    return Addresses(database_url, kafka, known.get("clock", "wall"))

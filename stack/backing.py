@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 
+from stack.addresses import LOCK_NAME, hold
 from stack.errors import StackError
 from stack.kafka import EmbeddedKafka
 from stack.postgres import EmbeddedPostgres
@@ -180,7 +181,7 @@ def locked_data_dir(data_dir: Path, settings: StackSettings) -> Iterator[Path]:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         require_space(data_dir, settings.disk_free_mb_min)
-        lock = (data_dir / "lock").open("a+")
+        lock = (data_dir / LOCK_NAME).open("a+")
     except OSError as error:
         raise StackError(
             f"{data_dir} cannot be used: {error.strerror or error}.",
@@ -193,17 +194,12 @@ def locked_data_dir(data_dir: Path, settings: StackSettings) -> Iterator[Path]:
 
 
 def _hold(lock: IO[str], data_dir: Path) -> None:
-    """The kernel lets go of the lock when the process ends, however it ends."""
-    import fcntl
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not hold(lock):
         lock.seek(0)
         raise StackError(
             f"{data_dir} is in use by another stack (process {lock.read().strip() or 'unknown'}).",
             "Stop that one, or choose another --data-dir (and --port-base).",
-        ) from None
+        )
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()

@@ -1,6 +1,5 @@
 """The `tenure` command. Commands import what they need when they run: help is instant."""
 
-import errno
 import json
 import sys
 import threading
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stack.errors import StackError
+from stack.options import DATA_DIR, Clock, ClockOption, DataDir, PortBase
 
 app = typer.Typer(
     name="tenure",
@@ -27,13 +27,6 @@ app.add_typer(dead_letters_app, name="dead-letters")
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-class Clock(StrEnum):
-    """Where « now » comes from."""
-
-    WALL = "wall"
-    EVENT = "event"
-
-
 class BackingChoice(StrEnum):
     """Which rung of the ladder, where no address is given."""
 
@@ -41,25 +34,11 @@ class BackingChoice(StrEnum):
     DOCKER = "docker"
 
 
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", envvar="TENURE_DATA_DIR", help="Where everything is kept.")
-]
-PortBase = Annotated[
-    int | None,
-    typer.Option(
-        min=1024,
-        max=65_528,
-        help="N…N+5 services, N+6 PostgreSQL, N+7 Kafka. Without: 8000-8005, 5432, 9092.",
-    ),
-]
-DATA_DIR = Path(".tenure")
-
-
 @app.command()
 def up(
     data_dir: DataDir = DATA_DIR,
     port_base: PortBase = None,
-    clock: Annotated[Clock, typer.Option(help="wall, or the latest event's time.")] = Clock.WALL,
+    clock: ClockOption = Clock.WALL,
     backing: Annotated[
         BackingChoice, typer.Option(help="Where PostgreSQL and Kafka come from.")
     ] = BackingChoice.EMBEDDED,
@@ -91,10 +70,12 @@ def serve(
     port: Annotated[int, typer.Option(help="0 chooses a free one.")],
     roles: Annotated[str, typer.Option(help="Any of api,consumer,jobs.")] = "api,consumer,jobs",
     replica: Annotated[str, typer.Option(help="Differs among copies of a service.")] = "1",
+    data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Run one service (or some of its roles) in this process."""
-    from stack.prepare import serve_service
+    """Run one service (or some of its roles) in this process, for TENURE_* or a running stack."""
+    from stack.prepare import join, serve_service
 
+    join(data_dir)
     wanted = frozenset(part.strip() for part in roles.split(",") if part.strip())
     raise typer.Exit(serve_service(service, wanted, port, replica))
 
@@ -108,7 +89,9 @@ def migrate(data_dir: DataDir = DATA_DIR) -> None:
     where = addresses(data_dir)
     ensure_topics(where)
     services = migrate_all(where)
-    first_keys(where, data_dir)
+    line = first_keys(where, data_dir)
+    if line is not None:
+        typer.echo(line)
     typer.echo(f"topics, first keys and the schemas of {services} services are up to date")
 
 
@@ -212,19 +195,13 @@ def main() -> None:
     """The entry point: what a person has to settle is one line and exit code 1."""
     try:
         app()
-    except StackError as error:
-        _say(str(error))
-    except ValueError as error:
-        from pydantic import ValidationError
+    except Exception as error:
+        from stack.failures import explained
 
-        if not isinstance(error, ValidationError) or not error.title.endswith("Settings"):
+        told = explained(error)
+        if told is None:
             raise
-        first = error.errors(include_url=False, include_input=False)[0]
-        _say(f"The setting {'.'.join(map(str, first['loc']))} is not valid: {first['msg']}.")
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _say(f"The disk is full ({error.filename or 'while writing'}). Free some space.")
+        _say(str(told))
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,7 @@ Broker and controller are one process on loopback. A start on the same data dire
 the last one ended, also after SIGKILL: the broker recovers its log by itself.
 """
 
+import os
 import re
 import secrets
 import subprocess
@@ -15,6 +16,7 @@ from stack.errors import StackError
 from stack.jars import KAFKA_VERSION, class_path
 from stack.ports import answers, free_ports, require_free
 from stack.settings import LOOPBACK, StackSettings
+from stack.signals import uninterrupted
 
 STARTED = "Kafka Server started"
 FORMAT_SECONDS = 120
@@ -74,14 +76,24 @@ class EmbeddedKafka:
             return
         require_free(self.port, "Kafka")
         self._require_version()
+        if "," in str(self._directory):
+            raise StackError(
+                f"{self._directory} has a comma, where Kafka would see two folders.",
+                "Choose another place with --data-dir.",
+            )
         for attempt in range(START_ATTEMPTS_MAX):
             # The controller's port is nobody's business and new at each start; somebody may be
             # quicker to take it, so a start that failed for it is tried once more.
             (controller_port,) = free_ports(1)
             properties_path = self._write_properties(controller_port)
             self._format(properties_path)
-            self._child = Child("Kafka", self._command("kafka.Kafka", properties_path),
-                                log_path=self._log_path)  # fmt: skip
+            with uninterrupted():
+                self._child = Child(
+                    "Kafka",
+                    self._command("kafka.Kafka", properties_path),
+                    log_path=self._log_path,
+                    environment=_environment(),
+                )
             try:
                 self._child.wait_until(self._is_ready, self._settings.kafka_start_seconds)
                 return
@@ -128,7 +140,7 @@ class EmbeddedKafka:
         done = subprocess.run(
             [str(part) for part in self._command("kafka.tools.StorageTool", "format",
              "--cluster-id", cluster_id, "--config", properties_path)],
-            capture_output=True, text=True, check=False, timeout=FORMAT_SECONDS,
+            capture_output=True, text=True, check=False, timeout=FORMAT_SECONDS, env=_environment(),
         )  # fmt: skip
         if done.returncode:
             lines = (done.stdout + done.stderr).strip().splitlines() or ["it did not say why"]
@@ -169,7 +181,8 @@ class EmbeddedKafka:
         }
         self._directory.mkdir(parents=True, exist_ok=True)
         path = self._directory / "server.properties"
-        path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        lines = [f"{name}={_escaped(value)}\n" for name, value in properties.items()]
+        path.write_text("".join(lines), encoding="ascii")
         return path
 
 
@@ -197,6 +210,18 @@ ONE_NODE = {
     "num.io.threads": "4",
     "background.threads": "4",
 }
+
+
+def _escaped(value: str) -> str:
+    """A value in a Java properties file, which is Latin-1 with escapes for the rest."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(code) if 32 <= code < 127 else f"\\u{code:04x}" for code in codes)  # noqa: PLR2004 — printable ASCII
+
+
+def _environment() -> dict[str, str]:
+    """Java reads file names as the locale says; in the C locale only ASCII would do."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def _numbers(version: str) -> tuple[int, ...]:

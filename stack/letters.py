@@ -1,13 +1,14 @@
 """Dead letters for an operator: read `<service>.dead` to its end, or send it to `<service>.retry`.
 
 A letter that was sent again and fails again comes back as a new letter. How far was sent is kept
-beside the data, so that a second replay does not send the same letters twice. The topic has one
-partition (the catalogue's), hence one order.
+beside the data, so that a second replay does not send the same letters twice; which letter was the
+last, so that the note is not believed about another broker. The topic has one partition (the
+catalogue's), hence one order.
 """
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +16,11 @@ from typing import Any, TypeVar
 from shared.events.topics import SERVICES, dead_topic, retry_topic
 from shared.runtime.dead import EVENT_ID, KIND, REASON, DeadLetter, original_record, retry_of
 from shared.runtime.kafka import KafkaLog
-from shared.runtime.log import LogReader, LogUnavailable, Record, TopicPartition
+from shared.runtime.log import LogReader, Record, TopicPartition
 from shared.runtime.settings import RuntimeSettings
 from stack.addresses import Addresses, addresses, write_private
 from stack.errors import StackError
+from stack.failures import during, first_line
 
 POLL_RECORDS_MAX = 1_000
 POLL_SECONDS = 0.2
@@ -59,10 +61,8 @@ def _known(service: str) -> str:
 
 
 def _waited(work: Coroutine[Any, Any, Result]) -> Result:
-    try:
+    with during("The dead letters could not be handled"):
         return asyncio.run(work)
-    except (LogUnavailable, TimeoutError) as error:
-        raise StackError(f"Kafka does not answer: {error}.", "Is `tenure up` running?") from error
 
 
 async def _read(service: str, where: Addresses) -> list[Record]:
@@ -96,9 +96,11 @@ async def _poll_into(records: list[Record], reader: LogReader) -> None:
 async def _replay(service: str, data_dir: Path) -> int:
     where = addresses(data_dir)
     marks_path = data_dir / "dead-letters.json"
-    marks: dict[str, int] = json.loads(marks_path.read_text()) if marks_path.exists() else {}
-    sent_to = marks.get(service, 0)
-    waiting = [record for record in await _read(service, where) if record.offset >= sent_to]
+    marks = _marks(marks_path)
+    # Tried before anything is sent: what cannot be marked would be sent at every replay.
+    data_dir.mkdir(parents=True, exist_ok=True)
+    write_private(marks_path, marks)
+    waiting = unsent(await _read(service, where), marks.get(service))
     writer = KafkaLog(RuntimeSettings(kafka=where.kafka)).writer()
     try:
         for first in range(0, len(waiting), BATCH_RECORDS):
@@ -106,12 +108,37 @@ async def _replay(service: str, data_dir: Path) -> int:
             await writer.write([retry_of(record, retry_topic(service).name) for record in batch])
             # Marked after the write: a crash between the two sends some twice, and the reader's
             # inbox knows them; marked before, it would lose them.
-            marks[service] = batch[-1].offset + 1
-            data_dir.mkdir(parents=True, exist_ok=True)
+            marks[service] = mark_of(batch[-1])
             write_private(marks_path, marks)
     finally:
         await writer.stop()
     return len(waiting)
+
+
+def _marks(path: Path) -> dict[str, dict[str, int]]:
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise StackError(
+            f"{path} cannot be read ({first_line(error)}).",
+            "Move it away: all letters are sent again then, and each still counts once.",
+        ) from error
+
+
+def mark_of(record: Record) -> dict[str, int]:
+    """The last letter that was sent: another broker has another one there, or none."""
+    return {"offset": record.offset, "timestamp_ms": record.timestamp_ms}
+
+
+def unsent(letters: Sequence[Record], mark: Mapping[str, int] | None) -> list[Record]:
+    """The letters after the mark; all of them where the mark is of another broker's letters."""
+    if mark is None or not letters:
+        return list(letters)
+    at = mark["offset"]
+    stranger = letters[-1].offset < at or any(
+        one.offset == at and one.timestamp_ms != mark["timestamp_ms"] for one in letters
+    )
+    return [one for one in letters if stranger or one.offset > at]
 
 
 def _letter(record: Record) -> DeadLetter:

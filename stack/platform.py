@@ -16,19 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import httpx
-
 from stack import backing
-from stack.addresses import Addresses, note
+from stack.addresses import Addresses, forget, note
 from stack.child import describe
 from stack.errors import StackError
+from stack.failures import explained, first_line
 from stack.ports import Ports, require_free
 from stack.prepare import prepare
 from stack.processes import ProcessPlan, Report, Supervisor, usual_processes
+from stack.pulse import readiness
 from stack.settings import StackSettings
 from stack.waiting import wait_for
 
-READY_POLL_SECONDS = 2.0
 PIECE_POLL_SECONDS = 0.25
 
 
@@ -49,7 +48,7 @@ class PlatformOptions:
     processes: Sequence[ProcessPlan] | None = None
     report: Report = silent
     # Topics, schemas and first keys; answers the keys.
-    prepare: Callable[[Mapping[str, str], Path], dict[str, str]] = prepare
+    prepare: Callable[[Mapping[str, str], Path, Report], dict[str, str]] = prepare
 
 
 @dataclass(slots=True)
@@ -120,7 +119,7 @@ class Platform:
 
         def all_ready() -> bool:
             for name, plan in list(waiting.items()):
-                answers[name] = readiness(plan)
+                answers[name] = readiness(plan.url)
                 if answers[name] == "ready":
                     del waiting[name]
             return not waiting
@@ -150,15 +149,6 @@ class _Process:
 
     def thaw(self) -> None:
         self.supervisor.thaw(self.name)
-
-
-def readiness(plan: ProcessPlan) -> str:
-    """`ready`, or what the process says, or why it cannot be asked."""
-    try:
-        answer = httpx.get(f"{plan.url}/readyz", timeout=READY_POLL_SECONDS, trust_env=False)
-    except httpx.HTTPError as error:
-        return str(error) or type(error).__name__
-    return "ready" if answer.status_code == httpx.codes.OK else answer.text[:200]
 
 
 @contextlib.contextmanager
@@ -197,8 +187,9 @@ def running_platform(options: PlatformOptions) -> Iterator[Platform]:
             **options.environment,
         }
         options.report("preparing topics, schemas and keys")
+        stack.callback(forget, options.data_dir)
         note(options.data_dir, Addresses(postgres.url, kafka.bootstrap, options.clock))
-        keys = options.prepare(environment, options.data_dir)
+        keys = options.prepare(environment, options.data_dir, options.report)
         supervisor = Supervisor(
             options.data_dir.resolve() / "logs", environment, settings, options.report
         )
@@ -218,21 +209,13 @@ def _watched(platform: Platform, report: Report) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        pieces: dict[str, backing.Piece] = {
-            "postgres": platform.postgres,
-            "kafka": platform.kafka,
-        }
         while not over.wait(PIECE_POLL_SECONDS):
-            for name, piece in pieces.items():
-                code = piece.exit_code()
-                if code is None or platform.is_held(name) or over.is_set():
-                    continue
-                report(f"{name} ended with {describe(code)}; starting it again")
+            for name in ("postgres", "kafka"):
+                # Nobody but this thread brings a piece back: whatever it meets, it goes on.
                 try:
-                    backing.require_space(platform.data_dir, platform.settings.disk_free_mb_min)
-                    piece.start()
-                except StackError as error:
-                    report(f"{name} does not start: {error}")
+                    bring_back(platform, name, report, over)
+                except Exception as error:
+                    report(f"{name} does not start: {explained(error) or first_line(error)}")
                     over.wait(platform.settings.service_restart_seconds_max)
 
     watcher = threading.Thread(target=watch, name="watch-backing", daemon=True)
@@ -242,3 +225,14 @@ def _watched(platform: Platform, report: Report) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+
+
+def bring_back(platform: Platform, name: str, report: Report, over: threading.Event) -> None:
+    """Starts a piece that died by itself."""
+    piece: backing.Piece = platform.postgres if name == "postgres" else platform.kafka
+    code = piece.exit_code()
+    if code is None or platform.is_held(name) or over.is_set():
+        return
+    report(f"{name} ended with {describe(code)}; starting it again")
+    backing.require_space(platform.data_dir, platform.settings.disk_free_mb_min)
+    piece.start()

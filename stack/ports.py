@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -84,16 +84,19 @@ def require_free(port: int, purpose: str) -> None:
     )
 
 
-def free_base(count: int = 8) -> int:
-    """The first of `count` free ports in a row, out of reach of ephemeral ports; for tests."""
-    for _ in range(1000):
-        base = PRIVATE_FIRST + secrets.randbelow(PRIVATE_LAST - PRIVATE_FIRST - count)
-        if all(is_free(port) for port in range(base, base + count)):
+def free_base(count: int = 8, avoid: Collection[int] = ()) -> int:
+    """The first of `count` free ports in a row, out of reach of ephemeral ports."""
+    bases = PRIVATE_LAST - PRIVATE_FIRST - count
+    begin = secrets.randbelow(bases)
+    for step in range(bases):
+        base = PRIVATE_FIRST + (begin + step) % bases
+        wanted = range(base, base + count)
+        if not any(port in avoid for port in wanted) and all(map(is_free, wanted)):
             return base
     raise StackError(f"No {count} free ports in a row were found.", "Close some servers.")
 
 
-def free_ports(count: int) -> Iterable[int]:
-    """`count` free ports."""
-    base = free_base(count)
+def free_ports(count: int, avoid: Collection[int] = ()) -> Iterable[int]:
+    """`count` free ports, none of those to avoid."""
+    base = free_base(count, avoid)
     return range(base, base + count)

@@ -4,12 +4,14 @@ The server process is a direct child, so it can be stopped, killed and started b
 runs as another account (PostgreSQL refuses root): the owner of the data, else `nobody`.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
 import signal
 import stat
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +21,7 @@ from stack.child import Child, account
 from stack.errors import StackError
 from stack.ports import require_free
 from stack.settings import LOOPBACK, StackSettings
+from stack.signals import uninterrupted
 
 MAJOR_VERSION = 18
 USER = "tenure"
@@ -80,16 +83,17 @@ class EmbeddedPostgres:
             self._initialise(programs)
         self._open_to_account(self._directory, programs)
         self._require_version()
-        self._child = Child(
-            "PostgreSQL",
-            [programs / "postgres", "-D", self._directory, *self._options()],
-            log_path=self._log_path,
-            environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
-            directory=self._directory,
-            user_id=self._user_id,
-            stop_signal=signal.SIGINT,  # fast shutdown: connections are closed, data is flushed
-            orphan_signal=signal.SIGQUIT,  # at once; the log is replayed at the next start
-        )
+        with uninterrupted():
+            self._child = Child(
+                "PostgreSQL",
+                [programs / "postgres", "-D", self._directory, *self._options()],
+                log_path=self._log_path,
+                environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+                directory=self._directory,
+                user_id=self._user_id,
+                stop_signal=signal.SIGINT,  # fast shutdown: connections are closed, data is flushed
+                orphan_signal=signal.SIGQUIT,  # at once; the log is replayed at the next start
+            )
         self._child.wait_until(self._is_ready, self._settings.postgres_start_seconds)
 
     def stop(self) -> None:
@@ -154,10 +158,7 @@ class EmbeddedPostgres:
         if self._user_id is None:
             return
         os.chown(directory, self._user_id, -1)
-        for folder in {*directory.parents, *programs.parents, programs}:
-            mode = folder.stat().st_mode
-            if not mode & stat.S_IXOTH:
-                folder.chmod(mode | stat.S_IXOTH)
+        let_through({*directory.parents, *programs.parents, programs})
 
     def _initialise(self, programs: Path) -> None:
         """Made beside its place and moved there last: a start that broke off leaves nothing."""
@@ -223,10 +224,27 @@ class EmbeddedPostgres:
         pid_path = self._directory / "postmaster.pid"
         if not pid_path.exists():
             return
-        pid = int(pid_path.read_text().splitlines()[0])
-        if psutil.pid_exists(pid):
-            process = psutil.Process(pid)
-            if str(self._directory) in process.cmdline():
+        noted = pid_path.read_text().split()
+        # Empty or half written is what a crash leaves when the disk was full.
+        pid = int(noted[0]) if noted and noted[0].isdecimal() else None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid) if pid is not None else None
+            if process is not None and str(self._directory) in process.cmdline():
                 process.send_signal(signal.SIGQUIT)
                 psutil.wait_procs([process], timeout=self._settings.postgres_stop_seconds)
         pid_path.unlink(missing_ok=True)
+
+
+def let_through(folders: Iterable[Path]) -> None:
+    """Lets other accounts pass through folders (`o+x`), not list them."""
+    for folder in folders:
+        try:
+            mode = folder.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                folder.chmod(mode | stat.S_IXOTH)
+        except OSError as error:
+            raise StackError(
+                f"{folder} cannot be opened to the account that PostgreSQL needs under root: "
+                f"{error.strerror}.",
+                "Start Tenure as an ordinary user, or choose another --data-dir.",
+            ) from error

@@ -11,12 +11,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from stack.addresses import Addresses, addresses, write_private
+from stack.addresses import Addresses, addresses, noted, write_private
+from stack.child import describe
 from stack.errors import StackError
+from stack.failures import during, explained, first_line
 
 KEYS_FILE = "keys.json"
 FIRST_SCOPES = ("admin", "ingest", "read")
@@ -24,32 +27,46 @@ SCOPES = ("ingest", "read", "operate", "admin")
 ROLES = frozenset({"api", "consumer", "jobs"})
 TOPICS_SECONDS = 60.0
 PREPARE_SECONDS = 300.0
+# Begins the line, on standard error, that is for a person.
+TOLD = "tenure: "
+
+Report = Callable[[str], None]
 
 
-def prepare(environment: Mapping[str, str], data_dir: Path) -> dict[str, str]:
+def prepare(environment: Mapping[str, str], data_dir: Path, report: Report) -> dict[str, str]:
     """Topics, schemas and keys, each step only where something is missing; answers the keys."""
-    done = subprocess.run(
-        [sys.executable, "-m", "stack.prepare", str(data_dir)],
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PREPARE_SECONDS,
-        start_new_session=True,
-    )
     log_path = data_dir / "logs" / "prepare.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    log_path.write_text(done.stdout + done.stderr)
+    with during("Preparing failed"):
+        done = subprocess.run(
+            [sys.executable, "-m", "stack.prepare", str(data_dir)],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PREPARE_SECONDS,
+            start_new_session=True,
+        )
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        log_path.write_text(done.stdout + done.stderr)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it did not say why"]
-        raise StackError(f"Preparing failed: {lines[-1]}", f"See {log_path}.")
+        told = [line for line in done.stderr.splitlines() if line.startswith(TOLD)]
+        why = told[-1].removeprefix(TOLD) if told else f"it ended with {describe(done.returncode)}."
+        raise StackError(f"Preparing failed: {why}", f"See {log_path}.")
+    for line in done.stdout.splitlines():
+        report(line)
     return read_keys(data_dir)
 
 
 def read_keys(data_dir: Path) -> dict[str, str]:
-    """The first keys of a prepared data directory, by scope."""
-    return cast(dict[str, str], json.loads((data_dir / KEYS_FILE).read_text()))
+    """The first keys of a prepared data directory, by scope; none where there is no file."""
+    path = data_dir / KEYS_FILE
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise StackError(
+            f"{path} cannot be read ({first_line(error)}).", "Move it away: keys are made anew."
+        ) from error
 
 
 def use(where: Addresses) -> None:
@@ -59,45 +76,41 @@ def use(where: Addresses) -> None:
     os.environ["TENURE_CLOCK"] = where.clock
 
 
+def join(data_dir: Path) -> None:
+    """Let a service in this process meet the stack of a data directory, unless addresses are set.
+
+    In a deployment the environment names everything, and no stack is noted here.
+    """
+    os.environ["TENURE_DATA_DIR"] = str(data_dir.resolve())
+    if not {"TENURE_DATABASE_URL", "TENURE_KAFKA"} <= os.environ.keys():
+        for name, value in noted(data_dir).items():
+            os.environ.setdefault(f"TENURE_{name.upper()}", value)
+
+
 def ensure_topics(where: Addresses) -> None:
     """Create the catalogue's topics and wait until every partition has a leader."""
     from shared.events.topics import TOPICS
     from shared.runtime.kafka import KafkaLog
-    from shared.runtime.log import LogUnavailable
     from shared.runtime.settings import RuntimeSettings
 
     async def ensure() -> None:
         async with asyncio.timeout(TOPICS_SECONDS):
             await KafkaLog(RuntimeSettings(kafka=where.kafka)).ensure_topics(TOPICS)
 
-    try:
+    with during(f"Topics at {where.kafka}"):
         asyncio.run(ensure())
-    except (LogUnavailable, TimeoutError) as error:
-        raise StackError(
-            f"Kafka at {where.kafka} does not answer: {str(error) or 'no answer in time'}.",
-            "Check the address, or unset TENURE_KAFKA to use the embedded one.",
-        ) from error
-    except ValueError as error:
-        raise StackError(f"{error}.", "Set the number of partitions to the catalogue's.") from error
 
 
 def migrate_all(where: Addresses) -> int:
-    """Bring every service's schema up to date; answers how many."""
-    import asyncpg
-
+    """Bring every service's schema up to date, each in its own database; answers how many."""
     from shared.events.topics import SERVICES
     from shared.runtime.migrate import migrate
 
     use(where)
     for name in SERVICES:
-        service = service_main(name).build()
-        try:
-            asyncio.run(migrate(where.database_url, name, service.migrations))
-        except (OSError, asyncpg.PostgresError) as error:
-            raise StackError(
-                f"The schema of {name} could not be brought up to date: {error}.",
-                "Check the database's address and rights.",
-            ) from error
+        with during(f"The schema of {name} could not be brought up to date"):
+            service = service_main(name).build()
+            asyncio.run(migrate(service.settings.database_url, name, service.migrations))
     return len(SERVICES)
 
 
@@ -105,24 +118,36 @@ def create_key(scope: str, where: Addresses, label: str = "made on the command l
     """A new key of one scope: shown once, stored hashed by ingest, announced by its outbox."""
     if scope not in SCOPES:
         raise StackError(f"There is no scope {scope}.", f"Choose among {', '.join(SCOPES)}.")
-    import asyncpg
-
     use(where)
-    try:
+    with during("The key could not be stored"):
         return cast(str, asyncio.run(service_main("ingest").issue_key((scope,), label)))
-    except (OSError, asyncpg.PostgresError) as error:
-        raise StackError(
-            f"The key could not be stored: {str(error).splitlines()[0]}.",
-            "Is `tenure up` running, and was `tenure migrate` run?",
-        ) from error
 
 
-def first_keys(where: Addresses, data_dir: Path) -> None:
-    """`keys.json`, made once; it is the only place where these keys stand in the clear."""
+def first_keys(where: Addresses, data_dir: Path) -> str | None:
+    """`keys.json`, the only place where these keys stand in the clear; a line when it was wrong.
+
+    Keys belong to a database. Those that ours never had (it is another one, or was emptied) would
+    be refused everywhere, so they are made anew; a key that was revoked on purpose stays as it is.
+    """
+    use(where)
+    kept = read_keys(data_dir)
     path = data_dir / KEYS_FILE
-    if not path.exists():
-        keys = {scope: create_key(scope, where, f"first {scope} key") for scope in FIRST_SCOPES}
-        write_private(path, keys)
+    ingest = service_main("ingest")
+    with during("The first keys could not be made"):
+        known = asyncio.run(ingest.known_keys(list(kept.values()))) if kept else frozenset()
+        missing = [scope for scope in FIRST_SCOPES if kept.get(scope) not in known]
+        if not missing:
+            return None
+        # None of the database's own: whoever comes first makes all three at once.
+        made = asyncio.run(ingest.issue_first_keys()) or {
+            scope: create_key(scope, where, f"first {scope} key") for scope in missing
+        }
+        if kept:
+            path.replace(path.with_name(f"{KEYS_FILE}.old"))
+        write_private(path, {**kept, **made})
+    if not kept:
+        return None
+    return f"this database never had the keys in {path} ({', '.join(missing)}): they are new now"
 
 
 def service_main(name: str) -> Any:
@@ -145,16 +170,21 @@ def serve_service(name: str, roles: frozenset[str], port: int, replica: str) -> 
 
 
 def main() -> int:
-    """Everything, for the stack that the environment names."""
+    """Everything, for the stack that the environment names; the last line says what failed."""
     data_dir = Path(sys.argv[1])
     try:
         where = addresses(data_dir)
         ensure_topics(where)
         migrate_all(where)
-        first_keys(where, data_dir)
-    except StackError as error:
-        sys.stderr.write(f"{error}\n")
+        line = first_keys(where, data_dir)
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            traceback.print_exc()
+        sys.stderr.write(f"{TOLD}{told or f'{type(error).__name__}: {first_line(error)}.'}\n")
         return 1
+    if line is not None:
+        sys.stdout.write(f"{line}\n")
     return 0
 
 

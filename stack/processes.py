@@ -1,6 +1,7 @@
 """The service processes of one machine, and the supervisor that keeps them running.
 
-A child that died is started again after a backoff, with one line that names it and its exit code.
+A child that died is started again after a backoff, with one line that names it and its exit code;
+so is one that says it stands still, or that has not answered for long.
 What somebody stopped on purpose (`hold`) stays down until `release`.
 """
 
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from stack.child import Child, describe
 from stack.ports import Ports, free_ports
+from stack.pulse import pulse
 from stack.settings import LOOPBACK, StackSettings
+from stack.signals import uninterrupted
 
 POLL_SECONDS = 0.05
 ROLES = ("api", "consumer", "jobs")
@@ -51,7 +54,8 @@ class ProcessPlan:
 
 def usual_processes(ports: Ports) -> tuple[ProcessPlan, ...]:
     """What `tenure up` starts."""
-    worker_ports = dict(zip(SPLIT, free_ports(len(SPLIT)), strict=True))
+    own = frozenset(ports.named().values())
+    worker_ports = dict(zip(SPLIT, free_ports(len(SPLIT), avoid=own), strict=True))
     plans: list[ProcessPlan] = []
     for service, port in ports.services.items():
         if service in SPLIT:
@@ -81,6 +85,10 @@ class _Slot:
     failures: int = 0
     next_start_at: float | None = None
     held: bool = False
+    frozen: bool = False
+    # When it was last seen to answer, and whether its end has been told already.
+    answered_at: float = 0.0
+    told: bool = False
 
 
 @dataclass(slots=True)
@@ -94,18 +102,23 @@ class Supervisor:
     _slots: dict[str, _Slot] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _draining: threading.Event = field(default_factory=threading.Event)
-    _watcher: threading.Thread | None = None
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self, plans: Sequence[ProcessPlan]) -> None:
         """Start processes and keep them running."""
-        with self._lock:
+        with uninterrupted(), self._lock:
             for plan in plans:
                 assert plan.name not in self._slots, f"two processes named {plan.name}"
                 self._slots[plan.name] = _Slot(plan)
                 self._launch(self._slots[plan.name])
-            if self._watcher is None:
-                self._watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
-                self._watcher.start()
+            if not self._threads:
+                # Asking takes time when nobody answers: it must not hold up who brings back.
+                self._threads = [
+                    threading.Thread(target=work, name=work.__name__, daemon=True)
+                    for work in (self._watch, self._feel)
+                ]
+                for thread in self._threads:
+                    thread.start()
 
     @property
     def plans(self) -> tuple[ProcessPlan, ...]:
@@ -129,14 +142,16 @@ class Supervisor:
 
     def freeze(self, name: str) -> None:
         """SIGSTOP: alive for the system, dead for the others."""
-        child = self._slots[name].child
-        if child is not None:
-            child.freeze()
+        slot = self._slots[name]
+        slot.frozen = True
+        if slot.child is not None:
+            slot.child.freeze()
 
     def thaw(self, name: str) -> None:
-        child = self._slots[name].child
-        if child is not None:
-            child.thaw()
+        slot = self._slots[name]
+        if slot.child is not None:
+            slot.child.thaw()
+        slot.answered_at, slot.frozen = time.monotonic(), False
 
     def hold(self, name: str, *, kill: bool = False) -> None:
         """Take down and keep down until `release`."""
@@ -162,8 +177,8 @@ class Supervisor:
     def drain(self) -> None:
         """Ask all at once, wait for all, then insist."""
         self._draining.set()
-        if self._watcher is not None:
-            self._watcher.join()
+        for thread in self._threads:
+            thread.join()
         with self._lock:
             children = [slot.child for slot in self._slots.values() if slot.child is not None]
         for child in children:
@@ -178,7 +193,8 @@ class Supervisor:
 
     def _launch(self, slot: _Slot) -> None:
         slot.next_start_at = None
-        slot.started_at = time.monotonic()
+        slot.started_at = slot.answered_at = time.monotonic()
+        slot.frozen = slot.told = False
         slot.child = Child(
             slot.plan.name,
             slot.plan.command,
@@ -192,27 +208,71 @@ class Supervisor:
                 for slot in self._slots.values():
                     self._tend(slot)
 
+    def _feel(self) -> None:
+        """A service that lives but stands still is ended, so that `_watch` starts it again."""
+        while not self._draining.wait(self.settings.service_pulse_seconds):
+            with self._lock:
+                slots = list(self._slots.values())
+            for slot in slots:
+                self._feel_one(slot)
+
+    def _feel_one(self, slot: _Slot) -> None:
+        child = slot.child
+        if child is None or child.exit_code() is not None or not self._is_ours(slot, child):
+            return
+        beat = pulse(slot.plan.url)
+        if beat.answered:
+            slot.answered_at = time.monotonic()
+        silent_seconds = time.monotonic() - slot.answered_at
+        why = beat.stalled
+        if why is None and silent_seconds > self.settings.service_silent_seconds_max:
+            why = f"it has not answered for {silent_seconds:.0f} s"
+        with self._lock:
+            # What somebody took down or froze while we asked is not ours to end.
+            if why is None or not self._is_ours(slot, child):
+                return
+            slot.told = True
+        self.report(f"{slot.plan.name} stands still ({why[:200]}); starting it again")
+        child.stop(self.settings.service_drain_seconds)
+
+    def _is_ours(self, slot: _Slot, child: Child) -> bool:
+        taken = slot.held or slot.frozen or slot.child is not child
+        return not taken and not self._draining.is_set()
+
     def _tend(self, slot: _Slot) -> None:
         if slot.held or slot.child is None:
             return
         if slot.next_start_at is not None:
             if time.monotonic() >= slot.next_start_at:
                 slot.restarts += 1
-                self._launch(slot)
+                self._launch_again(slot)
             return
         code = slot.child.exit_code()
         if code is None:
             return
         lived_seconds = time.monotonic() - slot.started_at
         slot.failures = 0 if lived_seconds > self.settings.service_steady_seconds else slot.failures
+        wait_seconds = self._start_later(slot)
+        why = "" if code < 0 else f" ({slot.child.last_words()[:200]})"
+        if not slot.told:
+            self.report(
+                f"{slot.plan.name} ended with {describe(code)}{why}; "
+                f"started again in {wait_seconds:.2g} s, log {slot.child.log_path}"
+            )
+
+    def _launch_again(self, slot: _Slot) -> None:
+        """A full disk or too many processes: said, and tried again like a child that died."""
+        try:
+            self._launch(slot)
+        except OSError as error:
+            wait_seconds = self._start_later(slot)
+            self.report(f"{slot.plan.name} cannot start: {error}; again in {wait_seconds:.2g} s")
+
+    def _start_later(self, slot: _Slot) -> float:
         wait_seconds = backoff_seconds(slot.failures, self.settings)
         slot.failures += 1
         slot.next_start_at = time.monotonic() + wait_seconds
-        why = "" if code < 0 else f" ({slot.child.last_words()[:200]})"
-        self.report(
-            f"{slot.plan.name} ended with {describe(code)}{why}; "
-            f"started again in {wait_seconds:.2g} s, log {slot.child.log_path}"
-        )
+        return wait_seconds
 
 
 def backoff_seconds(failures: int, settings: StackSettings) -> float:

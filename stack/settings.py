@@ -40,5 +40,8 @@ class StackSettings(BaseSettings):
     service_drain_seconds: float = 15.0
     service_restart_seconds_first: float = 0.25
     service_restart_seconds_max: float = 15.0
+    # How often each is asked whether it stands still, and how long it may answer nothing at all.
+    service_pulse_seconds: float = Field(5.0, gt=0)
+    service_silent_seconds_max: float = Field(60.0, gt=0)
     # A child that lived this long starts its backoff anew.
     service_steady_seconds: float = 30.0

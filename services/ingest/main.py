@@ -80,6 +80,17 @@ async def issue_key(scopes: Sequence[Scope], label: str) -> str:
         await database.close()
 
 
+async def known_keys(made: Sequence[str]) -> frozenset[str]:
+    """Which of these keys are of the environment's database, revoked or not."""
+    settings = IngestSettings()
+    database = Database(settings, FailPoints({}))
+    try:
+        async with database.transaction(SystemClock()) as tx:
+            return frozenset([key for key in made if await keys.is_known(tx, key)])
+    finally:
+        await database.close()
+
+
 async def issue_first_keys() -> dict[str, str] | None:
     """The first admin, ingest and read keys, by scope; None when keys were made before."""
     settings = IngestSettings()

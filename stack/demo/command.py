@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stack.errors import StackError
+from stack.options import DATA_DIR, Clock, ClockOption, DataDir, PortBase
 
 if TYPE_CHECKING:
     from stack.demo.driving import Place
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 DOWNLOAD = "online-retail"
 # Events under way at once, where customers answer interventions and where nobody does.
 BACKLOG_MAX = {True: 2_000, False: 10_000}
-DATA_DIR = Path(".tenure")
 PIPE_COLUMNS = 130
 # The demo's receiver listens on loopback, where webhooks go only when they are told to.
 ENVIRONMENT = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
@@ -37,13 +37,9 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the simulated shop.")] = 7,
     customers: Annotated[int, typer.Option(min=10, help="Of the simulated shop.")] = 2_000,
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", envvar="TENURE_DATA_DIR", help="Where everything is kept.")
-    ] = DATA_DIR,
-    port_base: Annotated[
-        int | None,
-        typer.Option(min=1024, max=65_528, help="N…N+5 services, N+6 PostgreSQL, N+7 Kafka."),
-    ] = None,
+    clock: ClockOption = Clock.EVENT,
+    data_dir: DataDir = DATA_DIR,
+    port_base: PortBase = None,
 ) -> None:
     """Start everything and send a shop's history through it: simulated, or real with --data."""
     from stack.platform import PlatformOptions
@@ -53,13 +49,13 @@ def demo(
     options = PlatformOptions(
         data_dir=data_dir,
         port_base=port_base,
-        clock="event",
+        clock=clock.value,
         environment=ENVIRONMENT,
         report=progress,
     )
     with stop_signals():
         try:
-            _run(options, _history(data, seed, customers, data_dir), limit, stay=not leave)
+            _run(options, history_of(data, seed, customers, data_dir), limit, stay=not leave)
         except StopAsked:
             progress("stopping")
     progress("drained")
@@ -102,7 +98,8 @@ def _place(platform: "Platform") -> "Place":
     )
 
 
-def _history(data: str | None, seed: int, customers: int, data_dir: Path) -> "History":
+def history_of(data: str | None, seed: int, customers: int, data_dir: Path) -> "History":
+    """The simulated shop, or the real log from a path or the archive."""
     from stack.demo.online_retail import load
     from stack.demo.simulator import SimulatedShop
 

@@ -9,7 +9,7 @@ from services.ingest.store import keys
 from services.ingest.store.keys import KeyRow
 from shared.events.keys import KeyChanged, KeyChangedData, Scope
 from shared.ids import CustomerId, random_event_id, random_secret_bytes
-from shared.runtime.auth import format_key, secret_hash
+from shared.runtime.auth import format_key, secret_hash, split_key
 from shared.runtime.db import Transaction
 
 FIRST_SCOPES: tuple[Scope, ...] = ("admin", "ingest", "read")
@@ -94,6 +94,12 @@ async def ensure_first_keys(tx: Transaction, *, now: datetime) -> dict[str, str]
     for scope in FIRST_SCOPES:
         made[scope] = (await create_key(tx, (scope,), f"first {scope} key", now=now)).key
     return made
+
+
+async def is_known(tx: Transaction, key: str) -> bool:
+    """Whether a key was made in this database, whatever became of it since."""
+    parts = split_key(key)
+    return parts is not None and await keys.lock(tx.driver, parts[0]) is not None
 
 
 def _secret() -> str:

@@ -83,7 +83,8 @@ def test_an_address_where_nobody_answers_is_said(folder: str) -> None:
         "up", "--data-dir", folder, "--port-base", str(free_base()),
         TENURE_DATABASE_URL=f"postgresql://tenure@{nobody}/tenure", TENURE_KAFKA=nobody,
     )  # fmt: skip
-    assert f"Kafka at {nobody} does not answer" in assert_one_line(done)
+    line = assert_one_line(done)
+    assert f"Topics at {nobody}: Kafka does not answer" in line
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ TOPIC = "kept.records"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="tenure-test-"))
+    # A space, an umlaut and a letter beyond Latin-1: a person's folder may have them all.
+    path = Path(tempfile.mkdtemp(prefix="tenure tést ł-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

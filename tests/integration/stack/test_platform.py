@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from stack.errors import StackError
-from stack.platform import Platform, PlatformOptions, readiness, running_platform
+from stack.platform import Platform, PlatformOptions, running_platform
 from stack.ports import Ports, free_base, is_free
 from stack.processes import ProcessPlan
+from stack.pulse import readiness
 from stack.waiting import wait_for
 
 # Answers /readyz.
@@ -36,7 +37,7 @@ def program(name: str, port: int) -> ProcessPlan:
     return ProcessPlan(name, name, ("api",), port, other_command=command)
 
 
-def no_keys(environment: Mapping[str, str], data_dir: Path) -> dict[str, str]:
+def no_keys(environment: Mapping[str, str], data_dir: Path, _report: object) -> dict[str, str]:
     (data_dir / "prepared.json").write_text(json.dumps(dict(environment)))
     return {"admin": "a", "ingest": "i", "read": "r"}
 
@@ -62,7 +63,7 @@ def folder() -> Iterator[Path]:
 
 
 def ready(platform: Platform) -> bool:
-    return all(readiness(plan) == "ready" for plan in platform.supervisor.plans)
+    return all(readiness(plan.url) == "ready" for plan in platform.supervisor.plans)
 
 
 async def one(url: str) -> int:

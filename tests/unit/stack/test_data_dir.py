@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stack.addresses import Addresses, addresses, note
+from stack.addresses import Addresses, addresses, forget, note
 from stack.backing import locked_data_dir
 from stack.errors import StackError
+from stack.kafka import EmbeddedKafka
+from stack.ports import free_base
+from stack.postgres import let_through
 from stack.settings import StackSettings
 
 
@@ -58,9 +61,39 @@ def test_addresses_are_noted_for_other_commands_and_private(
 ) -> None:
     monkeypatch.delenv("TENURE_DATABASE_URL", raising=False)
     monkeypatch.delenv("TENURE_KAFKA", raising=False)
-    with pytest.raises(StackError, match="No stack is known"):
+    with pytest.raises(StackError, match="No stack runs"):
         addresses(tmp_path)
     here = Addresses("postgresql://tenure:x@127.0.0.1:1/tenure", "127.0.0.1:2", "event")
     note(tmp_path, here)
     assert addresses(tmp_path) == here
     assert stat.S_IMODE((tmp_path / "addresses.json").stat().st_mode) == 0o600
+
+
+def test_addresses_of_a_stack_that_is_gone_are_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TENURE_DATABASE_URL", raising=False)
+    monkeypatch.delenv("TENURE_KAFKA", raising=False)
+    here = Addresses("postgresql://tenure:x@127.0.0.1:1/tenure", "127.0.0.1:2")
+    with locked_data_dir(tmp_path, StackSettings()):
+        note(tmp_path, here)
+        assert addresses(tmp_path) == here
+    # Killed, it could not forget them; its ports may be another stack's by now.
+    with pytest.raises(StackError, match="No stack runs"):
+        addresses(tmp_path)
+    with locked_data_dir(tmp_path, StackSettings()):
+        forget(tmp_path)
+        with pytest.raises(StackError, match="No stack runs"):
+            addresses(tmp_path)
+
+
+def test_a_folder_that_cannot_be_opened_to_the_database_s_account_is_said(tmp_path: Path) -> None:
+    let_through([tmp_path])
+    assert tmp_path.stat().st_mode & stat.S_IXOTH
+    with pytest.raises(StackError, match=r"cannot be opened to the account .* No such file"):
+        let_through([tmp_path / "gone"])
+
+
+def test_a_folder_with_a_comma_is_refused_for_kafka(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="has a comma"):
+        EmbeddedKafka(tmp_path / "a,b", free_base()).start()

@@ -6,7 +6,15 @@ import socket
 import pytest
 
 from stack.errors import StackError
-from stack.ports import Ports, free_base, is_free, require_free
+from stack.ports import (
+    PRIVATE_FIRST,
+    PRIVATE_LAST,
+    Ports,
+    free_base,
+    free_ports,
+    is_free,
+    require_free,
+)
 
 
 def test_without_a_base_the_documented_ports_are_used() -> None:
@@ -41,3 +49,11 @@ def test_a_port_in_use_is_named_with_its_holder_and_the_way_out() -> None:
     assert str(os.getpid()) in refused.value.message
     assert "--port-base" in refused.value.remedy
     require_free(port, "ingest")
+
+
+def test_workers_never_get_a_port_of_the_stack_itself() -> None:
+    span = set(range(PRIVATE_FIRST, PRIVATE_LAST))
+    (wanted,) = free_ports(1)
+    assert list(free_ports(1, avoid=span - {wanted})) == [wanted]
+    with pytest.raises(StackError, match="No 2 free ports"):
+        free_ports(2, avoid=span - {wanted})
