@@ -7,6 +7,7 @@ The kernel's parent-death signal would not do: it fires when the starting *threa
 on Linux only. Runs on the standard library alone (`python -I -S`), so it starts in milliseconds.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -42,13 +43,15 @@ def is_alive(pid: int) -> bool:
 def end(watched: dict[int, int]) -> None:
     """Ask each in its own way, then insist."""
     for pid, number in watched.items():
-        if is_alive(pid):
-            os.kill(pid, number)
+        # Each for itself: one that is gone, or is not ours any more, must not spare the others.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if is_alive(pid):
+                os.kill(pid, number)
     deadline = time.monotonic() + GRACE_SECONDS
     while time.monotonic() < deadline and any(map(is_alive, watched)):
         time.sleep(POLL_SECONDS)
     for pid in watched:
-        if is_alive(pid):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
 
 
