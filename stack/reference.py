@@ -14,6 +14,7 @@ _INTRODUCTION = """# Settings
 Generated from the code by `tenure events`; do not edit. Every service reads its own variables,
 `<SERVICE>_<NAME>`; a name ends in its unit. `TENURE_DATABASE_URL`, `TENURE_KAFKA`, `TENURE_CLOCK`
 and `TENURE_DATA_DIR` set the four that a whole deployment shares, unless a service has its own.
+The launcher's own begin with `TENURE_`; what is an object is written as JSON.
 """
 
 
@@ -21,6 +22,7 @@ def settings_markdown() -> str:
     """One table for what all services have, one for each service's own."""
     from shared.events.topics import SERVICES
     from shared.runtime.settings import RuntimeSettings
+    from stack.settings import StackSettings
 
     parts = [_INTRODUCTION, "\n## Every service\n"]
     own = [name for name in RuntimeSettings.model_fields if name not in _SHARED]
@@ -35,6 +37,8 @@ def settings_markdown() -> str:
         ]
         parts.append(f"\n## {service}\n")
         parts.append(_table(service.upper(), settings, [*extra, *changed]))
+    parts.append("\n## The launcher (`tenure up`, `demo`, tests)\n")
+    parts.append(_table("TENURE", StackSettings, list(StackSettings.model_fields)))
     return "\n".join(parts)
 
 
@@ -69,7 +73,7 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "needed"
-    if value is None or isinstance(value, SecretStr) or value in {"", ()}:
+    if value is None or isinstance(value, SecretStr) or value in ("", (), {}):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
