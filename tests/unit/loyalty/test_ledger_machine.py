@@ -176,10 +176,23 @@ class LedgerMachine(RuleBasedStateMachine):
         self.spend(who, 1, immediate)
         self.refund_or_cancel(mine[-1] + len(self.totals), back, 0)
 
+    @rule(who=customers, back=amounts, job_runs=st.booleans())
+    def send_back_what_ends_while_it_is_reserved(
+        self, who: CustomerId, back: int, job_runs: bool
+    ) -> None:
+        """The way into a debt for points that nobody spent."""
+        known = len(self.redemptions)
+        self.spend_all_then_send_back(who, False, back)
+        self.wait(740, job_runs)
+        for place in range(known, len(self.redemptions)):
+            self.settle_at(place, "released")
+
     @precondition(lambda self: self.redemptions)
     @rule(data=st.data(), to=st.sampled_from(["captured", "released"]))
     def settle(self, data: st.DataObject, to: str) -> None:
-        place = data.draw(st.integers(0, len(self.redemptions) - 1))
+        self.settle_at(data.draw(st.integers(0, len(self.redemptions) - 1)), to)
+
+    def settle_at(self, place: int, to: str) -> None:
         made, taken = self.redemptions[place]
         books = self.ledger.books()
         done = settle(books, made, taken, to, now=self.now, reason="settled")  # type: ignore[arg-type]
