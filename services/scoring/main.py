@@ -36,4 +36,4 @@ async def _open_tools(
 ) -> AsyncIterator[Means]:
     """What handlers need of one role."""
     assert isinstance(settings, ScoringSettings)
-    yield Means(settings.horizon_days, settings.currency)
+    yield Means(settings.horizon_days, settings.currency, settings.customer_ids_max)

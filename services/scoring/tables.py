@@ -36,8 +36,9 @@ LINKS = sa.Table(
     sa.Index("links_root", "root_id"),
 )
 
-# One row an order (by its original customer id): what a repetition or a refund is joined with, and
-# what models are fitted on. `placed_at` is absent while only a refund or cancellation is known.
+# One row an order, under the original id that placed it: what a repetition or a refund is joined
+# with, and what models are fitted on. `placed_at` is absent while only a refund or cancellation is
+# known. Looked for by the order, because a refund may name another id of the same person.
 PURCHASES = sa.Table(
     "purchases",
     METADATA,
@@ -49,6 +50,7 @@ PURCHASES = sa.Table(
     sa.Column("cancelled", sa.Boolean, nullable=False),
     sa.Column("refunds", sa.Text, nullable=False),
     sa.Column("refunded_minor", sa.BigInteger, nullable=False),
+    sa.Index("purchases_order", "order_id"),
 )
 
 # One row a customer. Scores are those last published; times and positions are always current.

@@ -100,6 +100,14 @@ def _passed(
     return Crossing(threshold, "down" if above else "up", value, level)
 
 
+def of_both(one: Positions, other: Positions) -> Positions:
+    """The positions of two who turned out to be one: above where either was."""
+    both = dict(one)
+    for name, theirs in other.items():
+        both[name] = max(both.get(name, theirs), theirs)
+    return both
+
+
 def band_of(positions: Positions) -> RiskBand:
     """The churn band of a customer: the highest threshold that is passed."""
     for name, band in _BANDS:

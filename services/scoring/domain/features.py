@@ -111,15 +111,15 @@ def fold(
     state: CustomerState,
     events: Iterable[Event],
     orders: Orders,
-    sentiments: Mapping[str, int] | None = None,
+    sentiments: Mapping[tuple[str, str], int] | None = None,
 ) -> CustomerState:
     """The state after `events`, in any order.
 
     `orders` holds what is known of the orders they name, by order id, and is brought up to date.
-    `sentiments` are the scaled sentiments of texts (-10,000 to 10,000) by event id.
+    `sentiments` are the scaled sentiments of texts (-10,000 to 10,000) by source and id.
     """
     for event in events:
-        sentiment = sentiments.get(event.id) if sentiments else None
+        sentiment = sentiments.get((event.source, event.id)) if sentiments else None
         state = after(state, event, orders, sentiment)
     return state
 
@@ -172,19 +172,22 @@ def _either(choose: Callable[[int, int], int], one: int | None, other: int | Non
 
 
 def _after_order(state: CustomerState, event: Any, orders: Orders) -> CustomerState:
-    """Takes the order's old share out of the sums and puts its new share in."""
     order_id = event.data.order_id
     before = orders.get(order_id, UNKNOWN)
     joined = join(before, order_of(event))
     if joined == before:
         return state
     orders[order_id] = joined
-    days, money = _share(before)
-    days, money = _sum_days(state.days, days, -1), _sum_money(state.money, money, -1)
-    new_days, new_money = _share(joined)
+    return exchanged(state, before, joined)
+
+
+def exchanged(state: CustomerState, before: Order, now: Order) -> CustomerState:
+    """The state with an order's old share taken out of the sums, and its new share put in."""
+    old_days, old_money = _share(before)
+    new_days, new_money = _share(now)
     return CustomerState(
-        _sum_days(days, new_days, 1),
-        _sum_money(money, new_money, 1),
+        _sum_days(_sum_days(state.days, old_days, -1), new_days, 1),
+        _sum_money(_sum_money(state.money, old_money, -1), new_money, 1),
         state.counts,
         state.warmth,
         state.first_seen,

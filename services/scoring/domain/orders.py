@@ -1,13 +1,17 @@
 """One order as far as it is known: joined from its events in whatever order they come.
 
 `join` is commutative, associative and idempotent, so an order told twice under another event id
-counts once, and a refund that overtakes its order ends where it would have ended after it.
+counts once, and a refund that overtakes its order ends where it would have ended after it. What a
+person's ids know of one order is kept by one of them, its `holder`: a guest's order may be refunded
+under the name of the customer that the guest turned out to be.
 """
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
 
 from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
+from shared.ids import CustomerId
 from shared.money import exponent
 
 # A single amount above this many minor units counts as this: sums stay within what is published.
@@ -70,6 +74,12 @@ def join(one: Order, other: Order) -> Order:
         one.cancelled or other.cancelled,
         _all_refunds(one, other),
     )
+
+
+def holder(pieces: Mapping[CustomerId, Order]) -> CustomerId:
+    """Of a person's ids that know something of one order, the one that keeps all of it: which
+    placed it, the earliest first; ties go by the name."""
+    return min(pieces, key=lambda one: (_rank(pieces[one]), one))
 
 
 def _rank(order: Order) -> tuple[bool, int, int, str]:

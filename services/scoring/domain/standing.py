@@ -11,6 +11,7 @@ from services.scoring.domain.bands import (
     Positions,
     band_of,
     cross,
+    of_both,
 )
 from services.scoring.domain.stages import Habit, lifecycle_of, segment_of
 from shared.events.scoring import RiskBand, ValueTier
@@ -68,12 +69,17 @@ class Step(NamedTuple):
         return self.previous is None or self.previous.lifecycle != self.standing.lifecycle
 
 
-def step(previous: Standing | None, reading: Reading, now: datetime) -> Step:
+def step(
+    previous: Standing | None, reading: Reading, now: datetime, inherited: Positions = NOWHERE
+) -> Step:
     """What an assessment at `now` makes of a standing.
 
-    Thresholds start with the first purchase: who never bought has no habit to lose.
+    Thresholds start with the first purchase: who never bought has no habit to lose. `inherited` are
+    the positions of an id just merged into this one: what was told of it is not told again.
     """
     positions = previous.positions if previous is not None else NOWHERE
+    if inherited:
+        positions = of_both(positions, inherited)
     crossings: tuple[Crossing, ...] = ()
     if reading.purchases > 0:
         positions, crossings = cross(positions, {CHURN_RISK: reading.risk}, THRESHOLDS, now)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from services.scoring.domain.bands import CHURN_RISK, THRESHOLDS, enter_levels
+from services.scoring.domain.bands import CHURN_RISK, NOWHERE, THRESHOLDS, enter_levels
 from services.scoring.domain.columns import (
     Basis,
     basis_of,
@@ -63,6 +63,8 @@ class Visit(NamedTuple):
     fresh: bool = False
     # The cause's source where that is a shop's, whose ids are unique for itself only.
     origin: str = ""
+    # The customer who was merged into this one just now, and leaves it where they stood.
+    absorbs: CustomerId | None = None
 
 
 class Outcome(NamedTuple):
@@ -104,7 +106,9 @@ def assess(
         if one.visit.silent:
             continue
         before = None if one.visit.fresh else current.get(customer)
-        taken = step(before, one.reading, one.visit.as_of)
+        absorbed = current.pop(one.visit.absorbs, None) if one.visit.absorbs else None
+        inherited = absorbed.positions if absorbed is not None else NOWHERE
+        taken = step(before, one.reading, one.visit.as_of, inherited)
         current[customer] = taken.standing
         upcoming = _first_after(one.dues, one.visit.as_of)
         outcomes.append(Outcome(one.visit, taken, upcoming, one.currency, one.row))

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.scoring.domain.features import after
+from services.scoring.domain.features import CustomerState, after
 from services.scoring.domain.telling import news
 from services.scoring.domain.timeline import Outcome, Rules, Visit, assess, instant
 from services.scoring.handlers import world as worlds
-from services.scoring.handlers.means import Means
-from services.scoring.handlers.world import LINKING, World, original_of
+from services.scoring.handlers.means import Means, Told
+from services.scoring.handlers.world import LINKING, ORDERS, World, order_named, original_of
 from services.scoring.store import assessments, people
 from services.scoring.store.assessments import Change, Current
 from services.scoring.store.people import Stored
@@ -20,6 +20,9 @@ from shared.events.topics import ASSESSMENTS
 from shared.ids import CustomerId
 from shared.runtime.db import Transaction
 from shared.runtime.outbox import Row
+from shared.runtime.telemetry import logger
+
+_log = logger("scoring.events")
 
 
 async def apply(
@@ -74,7 +77,7 @@ async def _assess(tx: Transaction, events: Sequence[Event]) -> None:
     means: Means = tx.resources
     world = await worlds.load(tx.driver, events)
     rules = await means.rules(tx.driver)
-    planner = _Planner(world, means.sentiments(events))
+    planner = Planner(world, means.sentiments(events), means.ids_max)
     for event in events:
         planner.take(event, tx.at(event))
     outcomes = assess(planner.visits, world.standings(), rules, tx.clock.at)
@@ -87,11 +90,12 @@ async def _assess(tx: Transaction, events: Sequence[Event]) -> None:
 
 
 @dataclass(slots=True)
-class _Planner:
+class Planner:
     """Folds events into a world and notes which states are to be assessed, as of when."""
 
     world: World
-    sentiments: Mapping[str, int]
+    sentiments: Mapping[Told, int]
+    ids_max: int
     visits: list[Visit] = field(default_factory=list)
     _visited: set[CustomerId] = field(default_factory=set)
 
@@ -108,27 +112,54 @@ class _Planner:
         unknown = original not in world.links and original not in world.states
         if event.alias is not None and unknown:
             # Ingest knew the two as one before this id ever had an event of its own.
-            world.link(original, event.subject)
+            self._link(event, original, event.subject)
         root = world.root(original)
         as_of = instant(at, world.as_of(root))
         self._stand(root, as_of)
         before = world.states.get(original, Stored()).state
         orders = world.orders.setdefault(original, {})
-        world.put(original, after(before, event, orders, self.sentiments.get(event.id)), as_of)
+        sentiment = self.sentiments.get((event.source, event.id))
+        world.put(original, after(before, event, orders, sentiment), as_of)
+        if type(event) in ORDERS:
+            world.gather(root, (order_named(event),))
         self._visit(root, event, as_of, at)
 
     def _merge(
         self, event: Event, absorbed: CustomerId, survivor: CustomerId, at: datetime
     ) -> None:
-        world = self.world
-        self._stand(world.root(survivor), instant(at, world.as_of(world.root(survivor))))
-        alone = world.root(absorbed)
-        world.link(absorbed, survivor)
+        world, alone = self.world, self.world.root(absorbed)
+        together = world.root(survivor)
+        for root in (together, alone):
+            self._stand(root, instant(at, world.as_of(root)))
+        was = world.combined(alone), instant(at, world.as_of(alone))
+        if not self._link(event, absorbed, survivor):
+            return
         root = world.root(absorbed)
+        world.gather_all(root)
         if alone != root:
-            world.currents.pop(alone, None)
+            self._end(alone, *was)
             world.dropped.add(alone)
-        self._visit(root, event, instant(at, world.as_of(root)), at)
+        as_of = instant(at, world.as_of(root))
+        self._visit(root, event, as_of, at, absorbs=alone if alone != root else None)
+
+    def _link(self, event: Event, original: CustomerId, parent: CustomerId) -> bool:
+        """Whether two ids are one person from now on: not beyond what one person can have.
+
+        The shared id of a kiosk or a mailing list would otherwise make every one of its events as
+        dear as all of its ids together.
+        """
+        world = self.world
+        both = {*world.members(world.root(original)), *world.members(world.root(parent))}
+        if len(both) > self.ids_max:
+            _log.warning("ids stay apart", cause=event.id, ids=len(both), ids_max=self.ids_max)
+            return False
+        world.link(original, parent)
+        return True
+
+    def _end(self, alone: CustomerId, state: CustomerState | None, at: datetime) -> None:
+        """Reviews that fell due before an id was merged away are made first."""
+        if state is not None:
+            self.visits.append(Visit(alone, state, at, "", at, silent=True))
 
     def _unmerge(
         self, event: Event, absorbed: CustomerId, survivor: CustomerId, at: datetime
@@ -164,6 +195,7 @@ class _Planner:
         *,
         ordinal: int = 0,
         fresh: bool = False,
+        absorbs: CustomerId | None = None,
     ) -> None:
         state = self.world.combined(root)
         if state is None:
@@ -172,7 +204,7 @@ class _Planner:
             return
         self._visited.add(root)
         self.visits.append(
-            Visit(root, state, as_of, event.id, at, ordinal, fresh=fresh, origin=event.source)
+            Visit(root, state, as_of, event.id, at, ordinal, False, fresh, event.source, absorbs)
         )
 
 

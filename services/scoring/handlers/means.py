@@ -28,6 +28,8 @@ _SPEAKING = frozenset(
         TicketResolved,
     }
 )
+# An event's source and id: ids are unique per source only.
+Told = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class Means:
 
     horizon_days: int
     currency: str
+    ids_max: int
     lexicon: Lexicon = field(default_factory=Lexicon)
     _models: dict[int, Model] = field(default_factory=dict)
 
@@ -52,10 +55,14 @@ class Means:
             self._models = {number: await models.load(driver, number)}
         return self._models[number]
 
-    def sentiments(self, events: Iterable[Event]) -> dict[str, int]:
-        """The sentiments of the events' texts, by event id."""
-        texts = ((event.id, text_of(event)) for event in events if type(event) in _SPEAKING)
-        return {name: self.lexicon.sentiment(text) for name, text in texts if text}
+    def sentiments(self, events: Iterable[Event]) -> dict[Told, int]:
+        """The sentiments of the events' texts."""
+        texts = (
+            ((event.source, event.id), text_of(event))
+            for event in events
+            if type(event) in _SPEAKING
+        )
+        return {told: self.lexicon.sentiment(text) for told, text in texts if text}
 
 
 def text_of(event: Event) -> str | None:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
+from typing import Any
 
-from services.scoring.domain.features import CustomerState, combine
-from services.scoring.domain.orders import Order
+from services.scoring.domain.features import EMPTY, CustomerState, combine, exchanged
+from services.scoring.domain.orders import UNKNOWN, Order, holder, join
 from services.scoring.domain.standing import Standing
 from services.scoring.store import assessments, people
 from services.scoring.store.assessments import Current
@@ -23,7 +24,10 @@ LINKING = frozenset({CustomerMerged, CustomerUnmerged})
 
 @dataclass(slots=True)
 class World:
-    """States of original ids, and the customers (roots) that the links make of them."""
+    """States of original ids, and the customers (roots) that the links make of them.
+
+    `orders` is what each id knows of orders, by their ids.
+    """
 
     links: dict[CustomerId, Link]
     states: dict[CustomerId, Stored]
@@ -32,7 +36,15 @@ class World:
     dropped: set[CustomerId] = field(default_factory=set)
     changed_states: set[CustomerId] = field(default_factory=set)
     changed_links: set[CustomerId] = field(default_factory=set)
-    known_orders: dict[OrderKey, Order] = field(default_factory=dict)
+    known_orders: Mapping[OrderKey, Order] = field(default_factory=dict)
+    # The ids of each customer that was ever linked.
+    _members: dict[CustomerId, set[CustomerId]] = field(default_factory=dict)
+    # For a customer: an id, and what all its others did; valid until one of those changes.
+    _others: dict[CustomerId, tuple[CustomerId, CustomerState]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for one, link in self.links.items():
+            self._members.setdefault(link.root_id, {link.root_id}).add(one)
 
     def root(self, original: CustomerId) -> CustomerId:
         """The customer that an id belongs to."""
@@ -41,21 +53,25 @@ class World:
 
     def members(self, root: CustomerId) -> list[CustomerId]:
         """The ids that belong to a customer, itself included, in a fixed order."""
-        return sorted({one for one, link in self.links.items() if link.root_id == root} | {root})
+        return sorted(self._members.get(root) or [root])
 
     def combined(self, root: CustomerId) -> CustomerState | None:
         """What all ids of a customer did; None when nothing is known of any."""
-        if not self.links:
+        members = self._members.get(root)
+        if members is None:
             stored = self.states.get(root)
             return None if stored is None else stored.state
-        known = [self.states[one].state for one in self.members(root) if one in self.states]
+        kept = self._others.get(root)
+        if kept is not None:
+            return combine(kept[1], self.states[kept[0]].state)
+        known = [self.states[one].state for one in members if one in self.states]
         return reduce(combine, known) if known else None
 
     def as_of(self, root: CustomerId) -> datetime | None:
         """The latest instant as of which a customer was assessed."""
         instants = [
             self.states[one].as_of
-            for one in (self.members(root) if self.links else (root,))
+            for one in self._members.get(root) or (root,)
             if one in self.states
         ]
         if root in self.currents:
@@ -72,16 +88,59 @@ class World:
         version = before.version + 1 if first else before.version
         self.states[original] = Stored(state, as_of, version)
         self.changed_states.add(original)
+        if self._members:
+            self._remember_others(self.root(original), original)
+
+    def _remember_others(self, root: CustomerId, original: CustomerId) -> None:
+        """So that a run of events under one of many ids does not sum all of them each time."""
+        members, kept = self._members.get(root), self._others.get(root)
+        if members is None or (kept is not None and kept[0] == original):
+            return
+        others = [
+            self.states[one].state for one in members if one != original and one in self.states
+        ]
+        self._others[root] = (original, reduce(combine, others, EMPTY))
+
+    def gather(self, root: CustomerId, order_ids: Iterable[str]) -> None:
+        """What the ids of a customer know of these orders goes to the orders' holders."""
+        knowing = [one for one in self.members(root) if one in self.orders]
+        for name in order_ids:
+            pieces = {one: self.orders[one][name] for one in knowing if name in self.orders[one]}
+            if len(pieces) > 1:
+                self._gather(name, pieces)
+
+    def gather_all(self, root: CustomerId) -> None:
+        """The same for every order that is known here."""
+        self.gather(
+            root, sorted({name for one in self.members(root) for name in self.orders.get(one, ())})
+        )
+
+    def _gather(self, name: str, pieces: Mapping[CustomerId, Order]) -> None:
+        keeps, joined = holder(pieces), reduce(join, pieces.values())
+        for one, piece in pieces.items():
+            now = joined if one == keeps else UNKNOWN
+            stored = self.states[one]
+            assert stored.as_of is not None, "an id knows of an order and has no state"
+            if now != piece:
+                self.put(one, exchanged(stored.state, piece, now), stored.as_of)
+            del self.orders[one][name]
+        self.orders[keeps][name] = joined
 
     def link(self, original: CustomerId, parent: CustomerId) -> None:
         """From now on an id leads to `parent`; to itself, it stands alone."""
+        together = self.root(original)
+        near = {original, *self.members(together)}
         self.links[original] = Link(parent, parent)
         self.changed_links.add(original)
-        for one in list(self.links):
+        self._members.pop(together, None)
+        self._others.pop(together, None)
+        for one in near:
             root = self._follow(one)
-            if self.links[one].root_id != root:
+            if one in self.links and self.links[one].root_id != root:
                 self.links[one] = self.links[one]._replace(root_id=root)
                 self.changed_links.add(one)
+            self._members.setdefault(root, {root}).add(one)
+            self._others.pop(root, None)
 
     def _follow(self, original: CustomerId) -> CustomerId:
         """Where the links end. A circle, possible while an unmerge is under way, has one root."""
@@ -99,19 +158,22 @@ def original_of(event: Event) -> CustomerId:
 
 
 async def load(driver: Driver, events: Iterable[Event]) -> World:
-    """Locks and loads everything that these events can touch: one query a table."""
+    """Locks and loads everything that these events can touch: one query a table.
+
+    Who merges must know besides which orders several of the ids know of.
+    """
     events = list(events)
-    if any(type(event) in LINKING for event in events):
-        await people.own_identities(driver)
-    else:
-        await people.share_identities(driver)
+    linking = any(type(event) in LINKING for event in events)
+    await (people.own_identities(driver) if linking else people.share_identities(driver))
     ids = _ids(events)
     links = await people.load_links(driver, ids)
     every = ids | links.keys() | {link.root_id for link in links.values()}
     roots = {links[one].root_id if one in links else one for one in every}
     currents = await assessments.load_current(driver, roots | ids, locked=True)
     states = await people.load_states(driver, every)
-    orders = await people.load_orders(driver, _order_keys(events))
+    orders = await people.load_orders(driver, _order_ids(events), every)
+    if linking:
+        orders |= await people.load_shared_orders(driver, every)
     return World(links, states, currents, _by_customer(orders), known_orders=orders)
 
 
@@ -119,14 +181,15 @@ async def save(driver: Driver, world: World) -> None:
     """Writes what changed of states, orders and links: one statement a table."""
     await people.save_links(driver, {one: world.links[one] for one in world.changed_links})
     await people.save_states(driver, {one: world.states[one] for one in world.changed_states})
+    now = {
+        (customer, name): order
+        for customer, orders in world.orders.items()
+        for name, order in orders.items()
+    }
+    before = world.known_orders
+    await people.drop_orders(driver, before.keys() - now.keys())
     await people.save_orders(
-        driver,
-        {
-            (customer, name): order
-            for customer, orders in world.orders.items()
-            for name, order in orders.items()
-            if world.known_orders.get((customer, name)) != order
-        },
+        driver, {key: order for key, order in now.items() if before.get(key) != order}
     )
     await assessments.drop(driver, world.dropped)
 
@@ -140,13 +203,14 @@ def _ids(events: Iterable[Event]) -> set[CustomerId]:
     return ids
 
 
-def _order_keys(events: Iterable[Event]) -> set[OrderKey]:
-    return {
-        (original_of(event), event.data.order_id)
-        for event in events
-        if type(event) in ORDERS
-        and isinstance(event, OrderCompleted | OrderRefunded | OrderCancelled)
-    }
+def _order_ids(events: Iterable[Event]) -> set[str]:
+    return {order_named(event) for event in events if type(event) in ORDERS}
+
+
+def order_named(event: Any) -> str:
+    """The id of the order that an event of `ORDERS` is about."""
+    name: str = event.data.order_id
+    return name
 
 
 def _by_customer(orders: Mapping[OrderKey, Order]) -> dict[CustomerId, dict[str, Order]]:

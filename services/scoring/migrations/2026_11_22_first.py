@@ -56,6 +56,7 @@ def _purchases() -> None:
         sa.Column("refunds", sa.Text, nullable=False),
         sa.Column("refunded_minor", sa.BigInteger, nullable=False),
     )
+    op.create_index("purchases_order", "purchases", ["order_id"])
 
 
 def _assessments() -> None:

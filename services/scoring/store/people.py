@@ -44,10 +44,16 @@ ON CONFLICT (customer_id) DO UPDATE
 SET state = excluded.state, as_of = excluded.as_of, version = excluded.version
 WHERE states.version = excluded.version - 1
 """
-_ORDERS = """
-SELECT p.customer_id, p.order_id, placed_at, minor, currency, cancelled, refunds
-FROM unnest($1::text[], $2::text[]) AS wanted (customer_id, order_id)
-JOIN purchases p ON p.customer_id = wanted.customer_id AND p.order_id = wanted.order_id
+_ORDER_COLUMNS = "customer_id, order_id, placed_at, minor, currency, cancelled, refunds"
+_ORDERS = f"SELECT {_ORDER_COLUMNS} FROM purchases WHERE order_id = ANY($1::text[])"  # noqa: S608
+_SHARED_ORDERS = f"""
+SELECT {_ORDER_COLUMNS} FROM purchases WHERE customer_id = ANY($1::text[]) AND order_id IN (
+  SELECT order_id FROM purchases WHERE customer_id = ANY($1::text[])
+  GROUP BY order_id HAVING count(*) > 1)
+"""  # noqa: S608
+_DROP_ORDERS = """
+DELETE FROM purchases
+WHERE (customer_id, order_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 """
 _SAVE_ORDERS = """
 INSERT INTO purchases
@@ -143,13 +149,37 @@ async def save_states(driver: Driver, states: Mapping[CustomerId, Stored]) -> No
         raise asyncpg.SerializationError(f"{len(ids)} states to write, {done}")
 
 
-async def load_orders(driver: Driver, keys: Collection[OrderKey]) -> dict[OrderKey, Order]:
-    """What is known of these orders; one never heard of is absent."""
-    if not keys:
+async def load_orders(
+    driver: Driver, order_ids: Collection[str], ids: Collection[CustomerId]
+) -> dict[OrderKey, Order]:
+    """What these original ids know of these orders; an order never heard of is absent.
+
+    Found by the order, which is one customer's: asking for every id of a person would cost more
+    with each id.
+    """
+    if not order_ids:
         return {}
-    wanted = sorted(keys)
-    rows = await driver.fetch(_ORDERS, [key[0] for key in wanted], [key[1] for key in wanted])
-    return {(row["customer_id"], row["order_id"]): _order(row) for row in rows}
+    return _of(await driver.fetch(_ORDERS, sorted(order_ids)), ids)
+
+
+async def load_shared_orders(driver: Driver, ids: Collection[CustomerId]) -> dict[OrderKey, Order]:
+    """What these original ids know of orders that several of them know of."""
+    return _of(await driver.fetch(_SHARED_ORDERS, sorted(ids)), ids)
+
+
+def _of(rows: Iterable[asyncpg.Record], ids: Collection[CustomerId]) -> dict[OrderKey, Order]:
+    return {
+        (row["customer_id"], row["order_id"]): _order(row)
+        for row in rows
+        if row["customer_id"] in ids
+    }
+
+
+async def drop_orders(driver: Driver, keys: Collection[OrderKey]) -> None:
+    """Removes what another id of the person keeps now."""
+    if keys:
+        wanted = sorted(keys)
+        await driver.execute(_DROP_ORDERS, [key[0] for key in wanted], [key[1] for key in wanted])
 
 
 async def save_orders(driver: Driver, orders: Mapping[OrderKey, Order]) -> None:

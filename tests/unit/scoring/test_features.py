@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from services.scoring.domain.features import EMPTY, Count, combine, fold
 from services.scoring.domain.orders import UNKNOWN, Order, join, order_of
 from services.scoring.domain.packing import pack, pack_refunds, unpack, unpack_refunds
+from services.scoring.handlers.world import World
 from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
 from shared.events.engagement import MessageOpened, SurveyAnswered
 from shared.events.envelope import Event
+from shared.events.support import TicketOpened
+from shared.ids import CustomerId
 from shared.testing.builders import NOON, event
 from tests.unit.scoring.builders import folded, happenings, quick
 
+A, B = CustomerId("a"), CustomerId("b")
 many = st.lists(happenings, max_size=12)
 
 
@@ -50,16 +54,16 @@ def test_combining_is_commutative_and_associative_with_a_neutral_element(
 def test_states_of_two_ids_combine_to_the_state_of_one_person(
     one: list[Event], two: list[Event]
 ) -> None:
-    """As long as the two ids have orders of their own."""
-    renamed = [
-        other.model_copy(
-            update={"data": other.data.model_copy(update={"order_id": f"b-{other.data.order_id}"})}
-        )
-        if isinstance(other, OrderCompleted | OrderRefunded | OrderCancelled)
-        else other
-        for other in two
-    ]
-    assert pack(combine(folded(one), folded(renamed))) == pack(folded([*one, *renamed]))
+    """Whatever each of them knows of the other's orders."""
+    world = World({}, {}, {}, {})
+    for name, events in ((A, one), (B, two)):
+        orders = world.orders.setdefault(name, {})
+        world.put(name, fold(EMPTY, events, orders), NOON)
+    world.link(B, A)
+    world.gather_all(A)
+    both = world.combined(A)
+    assert both is not None
+    assert pack(both) == pack(folded([*one, *two]))
 
 
 @quick
@@ -124,3 +128,10 @@ def test_surveys_keep_their_scales_apart() -> None:
     state = folded([event(SurveyAnswered, score=9), event(SurveyAnswered, survey="csat", score=10)])
     assert state.counts[Count.NPS_SUM] == 9
     assert state.counts[Count.CSAT_SUM] == 5
+
+
+def test_texts_of_two_sources_with_one_id_keep_their_sentiments() -> None:
+    said = [event(TicketOpened, id="1", source=source, text="…") for source in ("/a", "/b")]
+    state = fold(EMPTY, said, {}, {("/a", "1"): -9_000, ("/b", "1"): 5_000})
+    assert state.counts[Count.SENTIMENTS] == 2
+    assert state.counts[Count.SENTIMENT_SUM] == -4_000
