@@ -12,8 +12,7 @@ from services.loyalty.domain.accounts import Refused
 from services.loyalty.domain.membership import Standing
 from services.loyalty.handlers import awards, members
 from services.loyalty.handlers.awards import Gift
-from services.loyalty.store import statements
-from services.loyalty.store.loading import people_of
+from services.loyalty.handlers.members import Extract
 from services.loyalty.store.statements import Line, Position
 from shared.events.envelope import Instant
 from shared.events.envelope import Line as Words
@@ -139,7 +138,7 @@ async def get_member(customer_id: Id, context: Ctx, _: CanRead) -> Member:
             context.clock.now(),
         )
     if found is None:
-        raise Problem(404, "nothing was ever booked for this customer")
+        raise _nothing_booked()
     return _member(found)
 
 
@@ -154,24 +153,19 @@ async def get_statement(
     until: Annotated[Instant | None, Query(alias="to")] = None,
 ) -> Statement:
     """The ledger of a member, oldest line first, booked within [from, to)."""
-    customer = CustomerId(customer_id)
+    customer, after = CustomerId(customer_id), _position(cursor)
     async with context.read() as session:
-        driver = session.driver
-        people = await people_of(driver, [customer])
-        ids = people.ids_of(customer)
-        lines = await statements.lines(
-            driver,
-            ids,
-            after=_position(cursor),
+        found = await members.read_statement(
+            session.driver,
+            customer,
+            after=after,
             since=since,
             until=until,
-            limit=limit + 1,
+            limit=limit,
         )
-        if lines:
-            opening = (await statements.balances_before(driver, ids, _place(lines[0]))).active
-        else:
-            opening = (await statements.balances_until(driver, ids, until)).active
-    return _statement(people.root(customer), lines[:limit], opening, more=len(lines) > limit)
+    if found is None:
+        raise _nothing_booked()
+    return _statement(found)
 
 
 @router.post("/{customer_id}/awards", status_code=CREATED, response_model=Award)
@@ -180,12 +174,13 @@ async def post_award(
 ) -> Response:
     """Gives points. A debt is paid from them first."""
     customer, now = CustomerId(customer_id), context.clock.now()
-    if body.expires_at is not None and body.expires_at <= now:
-        error = {"path": "body.expires_at", "message": "must be in the future"}
-        raise Problem(422, "points cannot end before they begin", errors=[error])
     gift = Gift(body.points, body.reason, body.qualifying, body.expires_at)
 
     async def work(tx: Transaction, request_id: str) -> BaseModel:
+        # Only for a new key: what was given once is answered again, also when it has ended since.
+        if body.expires_at is not None and body.expires_at <= now:
+            error = {"path": "body.expires_at", "message": "must be in the future"}
+            raise Problem(422, "points cannot end before they begin", errors=[error])
         entry = await awards.award(tx, customer, request_id, gift, now=now)
         if isinstance(entry, Refused):
             raise Refusal(entry)
@@ -200,6 +195,10 @@ async def post_award(
         )
 
     return await answer_once(context, "award", key, customer, body, work)
+
+
+def _nothing_booked() -> Problem:
+    return Problem(404, "nothing was ever booked for this customer")
 
 
 def _member(found: Standing) -> Member:
@@ -233,17 +232,17 @@ def _member(found: Standing) -> Member:
     )
 
 
-def _statement(customer: CustomerId, lines: list[Line], opening: int, *, more: bool) -> Statement:
+def _statement(found: Extract) -> Statement:
     items: list[StatementLine] = []
-    balance = opening
-    for line in lines:
+    balance = found.opening
+    for line in found.lines:
         balance += line.active
         items.append(_line(line, balance))
     return Statement(
         items=items,
-        next_cursor=_cursor(lines[-1]) if more else None,
-        customer_id=customer,
-        opening_balance=opening,
+        next_cursor=_cursor(found.lines[-1]) if found.more else None,
+        customer_id=found.customer_id,
+        opening_balance=found.opening,
         closing_balance=balance,
     )
 
@@ -267,10 +266,6 @@ def _line(line: Line, balance: int) -> StatementLine:
         reverses=line.reverses,
         cause=line.cause,
     )
-
-
-def _place(line: Line) -> Position:
-    return line.booked_at, line.customer_id, line.seq
 
 
 def _cursor(line: Line) -> str:

@@ -1,15 +1,27 @@
 """The program itself: its rules and tiers, what it owes, and whether its books are right."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from services.loyalty.store import auditing, liabilities
-from shared.runtime.http import CanRead, Ctx
+from shared.runtime.http import (
+    CanRead,
+    Ctx,
+    Cursor,
+    Limit,
+    Page,
+    Problem,
+    decode_cursor,
+    encode_cursor,
+    unavailable,
+)
 
 router = APIRouter(prefix="/v1", tags=["program"])
+Listed = TypeVar("Listed")
 
 
 class EarningRuleView(BaseModel):
@@ -25,19 +37,14 @@ class EarningRuleView(BaseModel):
     qualifying: bool
 
 
-class EarningRules(BaseModel):
-    items: list[EarningRuleView]
-
-
 class TierView(BaseModel):
     name: str
     points: int
 
 
-class Tiers(BaseModel):
+class Tiers(Page[TierView]):
     """Qualifying points of the last `window_months`; falling waits for a review."""
 
-    items: list[TierView]
     window_months: int
     review_months: int
 
@@ -83,10 +90,13 @@ class AuditView(BaseModel):
 
 
 @router.get("/earning-rules")
-async def get_earning_rules(context: Ctx, _: CanRead) -> EarningRules:
+async def get_earning_rules(
+    context: Ctx, _: CanRead, limit: Limit = 50, cursor: Cursor = None
+) -> Page[EarningRuleView]:
     """What earns points."""
-    rules = context.resources.program.earning_rules
-    return EarningRules(
+    rules = sorted(context.resources.program.earning_rules, key=lambda one: one.priority)
+    shown, following = _piece(rules, limit, cursor)
+    return Page(
         items=[
             EarningRuleView(
                 name=rule.name,
@@ -97,17 +107,20 @@ async def get_earning_rules(context: Ctx, _: CanRead) -> EarningRules:
                 active=rule.active,
                 qualifying=rule.qualifying,
             )
-            for rule in sorted(rules, key=lambda one: one.priority)
-        ]
+            for rule in shown
+        ],
+        next_cursor=following,
     )
 
 
 @router.get("/tiers")
-async def get_tiers(context: Ctx, _: CanRead) -> Tiers:
+async def get_tiers(context: Ctx, _: CanRead, limit: Limit = 50, cursor: Cursor = None) -> Tiers:
     """The tiers, lowest first."""
     program = context.resources.program
+    shown, following = _piece(program.tiers, limit, cursor)
     return Tiers(
-        items=[TierView(name=tier.name, points=tier.points) for tier in program.tiers],
+        items=[TierView(name=tier.name, points=tier.points) for tier in shown],
+        next_cursor=following,
         window_months=program.tier_window_months,
         review_months=program.tier_review_months,
     )
@@ -140,13 +153,18 @@ async def get_liability(context: Ctx, _: CanRead) -> LiabilityView:
 
 @router.get("/audit")
 async def get_audit(context: Ctx, _: CanRead) -> AuditView:
-    """Whether every balance equals its entries, and the first differences where one does not."""
+    """Whether every balance equals its entries, and the first differences where one does not.
+
+    It reads the whole ledger, so one runs at a time: 503 with `Retry-After` while another does.
+    """
     async with context.read() as session:
         result = await auditing.audit(
             session.driver,
             differences_max=context.settings.audit_differences_max,
             seconds_max=context.settings.audit_seconds_max,
         )
+    if result is None:
+        raise unavailable("another audit is running")
     checks = [
         CheckView(
             name=check.name,
@@ -164,3 +182,14 @@ async def get_audit(context: Ctx, _: CanRead) -> AuditView:
         lots=result.lots,
         checks=checks,
     )
+
+
+def _piece(
+    listed: Sequence[Listed], limit: int, cursor: str | None
+) -> tuple[Sequence[Listed], str | None]:
+    """A page of what the settings list, and the cursor of the next; a position is enough."""
+    (first,) = decode_cursor(cursor, 1) if cursor is not None else (0,)
+    if type(first) is not int or first < 0:
+        raise Problem(422, "the cursor is not one of ours")
+    end = first + limit
+    return listed[first:end], encode_cursor(end) if end < len(listed) else None

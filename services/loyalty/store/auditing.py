@@ -77,6 +77,8 @@ _COUNTS = """
 SELECT (SELECT count(*) FROM accounts) AS accounts, (SELECT count(*) FROM entries) AS entries,
     (SELECT count(*) FROM lots) AS lots
 """
+# Held until the transaction ends, however it ends; other replicas meet it as well.
+_ALONE = "SELECT pg_try_advisory_xact_lock(hashtextextended('loyalty.audit', 0))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,14 @@ class Audit:
     checks: list[Check]
 
 
-async def audit(driver: Driver, *, differences_max: int, seconds_max: float) -> Audit:
-    """Asks every question of one and the same state of the database."""
+async def audit(driver: Driver, *, differences_max: int, seconds_max: float) -> Audit | None:
+    """Asks every question of one and the same state of the database; None while another does.
+
+    Each reads whole tables, so that a few at once would keep every other reader waiting.
+    """
     async with driver.transaction(isolation="repeatable_read", readonly=True):
+        if not await driver.fetchval(_ALONE):
+            return None
         milliseconds = str(int(seconds_max * 1_000))
         await driver.execute("SELECT set_config('statement_timeout', $1, true)", milliseconds)
         counts = await driver.fetchrow(_COUNTS, timeout=seconds_max)

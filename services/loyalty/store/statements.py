@@ -32,6 +32,7 @@ SELECT coalesce(sum(active), 0)::bigint, coalesce(sum(reserved), 0)::bigint,
 FROM entries
 WHERE customer_id = ANY($1::text[]) AND ($2::timestamptz IS NULL OR booked_at < $2)
 """
+_ANY = "SELECT EXISTS (SELECT FROM entries WHERE customer_id = ANY($1::text[]))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ async def lines(
     booked_at, customer, seq = after or (None, None, None)
     rows = await driver.fetch(_LINES, list(ids), booked_at, customer, seq, since, until, limit)
     return [Line(*row) for row in rows]
+
+
+async def any_line(driver: Driver, ids: Sequence[CustomerId]) -> bool:
+    """Whether anything was ever booked."""
+    return bool(await driver.fetchval(_ANY, list(ids)))
 
 
 async def balances_before(

@@ -188,6 +188,22 @@ async def test_a_key_books_once_and_answers_the_same(
         assert (await get(service, "/audit"))["entries"] == 2
 
 
+async def test_an_award_is_answered_again_after_its_points_have_ended(database_url: str) -> None:
+    async with running(build, database_url) as service:
+        soon = (service.clock.now() + timedelta(minutes=1)).isoformat()
+        gift = {"points": 7, "reason": "x", "expires_at": soon}
+        first = await post(service, "/members/c-1/awards", gift, "k")
+        service.clock.advance(timedelta(minutes=2))
+        again = await post(service, "/members/c-1/awards", gift, "k")
+        assert (again.status_code, again.json()) == (201, first.json())
+        assert (await post(service, "/members/c-1/awards", gift, "other")).status_code == 422
+        other = await post(service, "/members/c-1/awards", gift | {"points": 8}, "k")
+        assert (other.status_code, other.json()["detail"]) == (
+            422,
+            "this Idempotency-Key was used for another request",
+        )
+
+
 async def test_a_refused_key_may_be_tried_again(database_url: str) -> None:
     async with running(build, database_url) as service:
         body = {"points": 10}
