@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.campaigns.main import build as campaigns
 from services.ingest.main import build as ingest
 from services.insights.main import build as insights
 from services.loyalty.main import build as loyalty
@@ -20,6 +21,17 @@ INSTANTS = ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", 5)
 NAMES = ("\x00", "\ud800", 5, None)
 NUMBERS = ("x", -1, 10**30, True, None)
 NUL_URLS: dict[Callable[..., Service], tuple[str, ...]] = {
+    campaigns: (
+        "/v1/customers/%00/consent",
+        "/v1/customers/%00/profile",
+        "/v1/customers/%00/decisions",
+        "/v1/interventions/%00",
+        "/v1/interventions?customer_id=%00",
+        "/v1/tasks?assignee=%00",
+        "/v1/journeys/%00",
+        "/v1/journeys/%00/versions",
+        "/u/%00",
+    ),
     ingest: ("/v1/customers/%00/identity", "/v1/keys/%00/rotate"),
     loyalty: (
         "/v1/members/%00",
@@ -43,6 +55,15 @@ NUL_URLS: dict[Callable[..., Service], tuple[str, ...]] = {
     ),
 }
 LISTS: dict[Callable[..., Service], tuple[tuple[str, tuple[Any, ...]], ...]] = {
+    campaigns: (
+        ("/v1/customers/c-1/decisions", (SOUND, 1, "x")),
+        ("/v1/interventions", (SOUND, 1, "x")),
+        ("/v1/tasks", (SOUND, 1, "x")),
+        ("/v1/journeys", ("x",)),
+        ("/v1/journeys/win-back/versions", (1,)),
+        ("/v1/offers", ("x",)),
+        ("/v1/templates", ("x",)),
+    ),
     ingest: (("/v1/keys", (SOUND, "x")), ("/v1/rejections", (SOUND, "x"))),
     loyalty: (("/v1/members/c-1/statement", (SOUND, "x", 1)),),
     webhooks: (("/v1/endpoints", (SOUND, "x")),),
@@ -79,4 +100,41 @@ async def test_hostile_names_and_cursors_are_the_callers_mistake(
                 "POST" if post else "GET", url, headers=service.key("admin")
             )
             assert reply.status_code in {404, 422}, (url, reply.text)
+            if not url.startswith("/u/"):  # a page for people
+                assert reply.headers["content-type"] == "application/problem+json"
+
+
+# Bodies as they come on the wire, each with one thing in it that cannot be kept.
+BODIES: dict[Callable[..., Service], tuple[tuple[str, str, str], ...]] = {
+    campaigns: tuple(
+        (method, path, form.replace("BAD", bad))
+        for method, path, form in (
+            ("POST", "/v1/templates/win-back/preview", '{"customer_id": "aBAD"}'),
+            ("POST", "/v1/templates/win-back/preview", '{"offer": "aBAD"}'),
+            ("PUT", "/v1/customers/c-1/consent", '{"consent": {"email": {"aBAD": true}}}'),
+            ("PUT", "/v1/customers/c-1/consent", '{"consent": {}, "source": "aBAD"}'),
+            ("PUT", "/v1/customers/c-1/profile", '{"name": "aBAD"}'),
+            ("PUT", "/v1/customers/c-1/profile", '{"timezone": "aBAD"}'),
+            ("PUT", "/v1/customers/c-1/profile", '{"custom": {"aBAD": 1}}'),
+            ("PUT", "/v1/customers/c-1/profile", '{"custom": {"a": "BAD"}}'),
+            ("PUT", "/v1/customers/c-1/profile", '{"custom": {"a": ["BAD"]}}'),
+            ("PUT", "/v1/policy", '{"implied_consent": {"email": ["aBAD"]}}'),
+            ("PUT", "/v1/policy", '{"timezone": "aBAD"}'),
+            ("POST", "/v1/tasks/t-1/done", '{"outcome": "aBAD"}'),
+        )
+        for bad in ("\\u0000", "\\ud800")
+    ),
+}
+
+
+@pytest.mark.parametrize("build", BODIES, ids=lambda build: build.__module__.split(".")[1])
+async def test_hostile_bodies_are_the_callers_mistake(
+    build: Callable[..., Service], database_url: str
+) -> None:
+    async with running(build, database_url, consume=False) as service:
+        for method, path, body in BODIES[build]:
+            reply = await service.client.request(
+                method, path, content=body, headers=service.key("admin")
+            )
+            assert reply.status_code == 422, (path, body, reply.text)
             assert reply.headers["content-type"] == "application/problem+json"

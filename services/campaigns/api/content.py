@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
+from services.campaigns.api.paging import named
 from services.campaigns.domain.offer import Offer
 from services.campaigns.domain.policy import Policy
 from services.campaigns.domain.profile import Profile
@@ -14,8 +15,7 @@ from services.campaigns.handlers.composing import PREVIEW_TOKEN, render
 from services.campaigns.handlers.equipment import Tools
 from services.campaigns.store import people, profiles, shop
 from services.campaigns.templates import Template, TemplateProblem
-from shared.events.envelope import Name
-from shared.ids import CustomerId
+from shared.events.envelope import CustomerName, Name
 from shared.runtime.http import (
     Body,
     CanAdmin,
@@ -25,7 +25,6 @@ from shared.runtime.http import (
     Limit,
     Page,
     Problem,
-    decode_cursor,
     encode_cursor,
 )
 from shared.runtime.service import Context
@@ -47,7 +46,7 @@ class TemplateOut(BaseModel):
 class PreviewIn(Body):
     """For whom and with which offer; without a customer, for somebody unknown."""
 
-    customer_id: CustomerId | None = None
+    customer_id: CustomerName | None = None
     offer: Name | None = None
 
 
@@ -119,7 +118,7 @@ async def put_policy(policy: Policy, context: Ctx, _: CanAdmin) -> PolicyOut:
 
 
 def _names(known: Iterable[str], cursor: str | None, limit: int) -> tuple[list[str], str | None]:
-    after = str(decode_cursor(cursor, 1)[0]) if cursor else ""
+    after = named(cursor)
     names = sorted(name for name in known if name > after)
     return names[:limit], encode_cursor(names[limit - 1]) if len(names) > limit else None
 

@@ -1,11 +1,10 @@
 """A customer's consent, profile and decisions."""
 
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from services.campaigns.api.paging import NEWEST, position
 from services.campaigns.domain.consent import Origin, permission
@@ -15,7 +14,7 @@ from services.campaigns.handlers import customers
 from services.campaigns.handlers.equipment import Tools
 from services.campaigns.store import decisions, people, profiles, shop
 from shared.events.engagement import FlatProperties, MessageChannel
-from shared.events.envelope import Amount, Line, Name
+from shared.events.envelope import Amount, Instant, Line, Name
 from shared.runtime.http import (
     Body,
     CanOperate,
@@ -89,10 +88,10 @@ class ProfileIn(Body):
     industry: Line | None = None
     company: Line | None = None
     account_manager: Line | None = None
-    acquired_at: AwareDatetime | None = None
+    acquired_at: Instant | None = None
     acquisition_channel: Name | None = None
     acquisition_cost: Amount | None = None
-    annual_revenue: Annotated[Decimal, Field(ge=0)] | None = None
+    annual_revenue: Amount | None = None
     custom: FlatProperties = Field(default_factory=dict)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
+from services.campaigns.api.paging import named, number
 from services.campaigns.domain.definition import Definition
 from services.campaigns.store import journeys
 from shared.runtime.http import (
@@ -22,6 +23,7 @@ from shared.runtime.http import (
 router = APIRouter(prefix="/journeys", tags=["journeys"])
 JourneyPath = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 _BEFORE_ALL = 2**31 - 1
+_VERSIONS = range(_BEFORE_ALL + 1)
 
 State = Literal["live", "paused"]
 
@@ -60,7 +62,7 @@ async def list_journeys(
     context: Ctx, _: CanRead, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[JourneySummary]:
     """All journeys, by name."""
-    after = str(decode_cursor(cursor, 1)[0]) if cursor else ""
+    after = named(cursor)
     async with context.read() as session:
         rows = await journeys.listed(session.driver, after, limit + 1)
     items = [JourneySummary.model_validate(dict(row)) for row in rows[:limit]]
@@ -90,9 +92,7 @@ async def list_versions(
     journey: JourneyPath, context: Ctx, _: CanRead, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[VersionOut]:
     """All versions, the newest first."""
-    before = decode_cursor(cursor, 1)[0] if cursor else _BEFORE_ALL
-    if not isinstance(before, int):
-        raise Problem(422, "the cursor is not one of ours")
+    before = number(decode_cursor(cursor, 1)[0], _VERSIONS) if cursor else _BEFORE_ALL
     async with context.read() as session:
         rows = await journeys.versions_of(session.driver, journey, before, limit + 1)
     if not rows and cursor is None:

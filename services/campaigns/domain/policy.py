@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from shared.events.envelope import Name
+
 Channel = Literal["email", "sms", "push", "webhook", "in_app", "task"]
 # A task is for a colleague, so nobody is woken, annoyed or asked for consent by it.
 INTERNAL_CHANNELS: frozenset[str] = frozenset({"task"})
@@ -64,7 +66,7 @@ class Policy(_Part):
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     caps: Annotated[tuple[Cap, ...], Field(max_length=50)] = ()
     quiet_hours: dict[Channel, QuietHours] = Field(default_factory=dict)
-    implied_consent: dict[Channel, frozenset[str]] = Field(default_factory=dict)
+    implied_consent: dict[Channel, frozenset[Name]] = Field(default_factory=dict)
 
 
 def default_policy(timezone: str, implied_consent: dict[Channel, frozenset[str]]) -> Policy:
