@@ -3,4 +3,4 @@
 from services.insights import handlers
 from shared.runtime.service import Job
 
-JOBS = (Job("sweep", 600.0, handlers.sweep),)
+JOBS = (Job("recount", 1.0, handlers.recount), Job("sweep", 600.0, handlers.sweep))

@@ -18,3 +18,5 @@ class InsightsSettings(RuntimeSettings):
     # Entries of timelines go this long after they were recorded; rollups stay.
     timeline_retention_days: int = Field(730, ge=1)
     timeline_sweep_rows: int = Field(5_000, ge=1)
+    # So many people are counted anew in one transaction.
+    recount_rows: int = Field(5_000, ge=1)

@@ -41,6 +41,8 @@ DAYS = sa.Table(
     sa.Column("points", sa.BigInteger, nullable=False),
     sa.Column("active", sa.Boolean, nullable=False),
     sa.Index("days_day_kind", "day", "kind"),
+    # Who was active in a period is asked of this index alone.
+    sa.Index("days_active", "day", "customer_id", postgresql_where=sa.text("active")),
     sa.CheckConstraint("events > 0", name="days_events_positive"),
     sa.CheckConstraint("points >= 0", name="days_points_not_negative"),
 )
@@ -81,6 +83,8 @@ CANCELLATIONS = sa.Table(
     _text("order_id", key=True),
     _instant("at"),
     _text("event_id"),
+    # An order may be cancelled under another id of the person than it was placed under.
+    sa.Index("cancellations_order_id", "order_id"),
 )
 
 STANDINGS = sa.Table(
@@ -88,7 +92,6 @@ STANDINGS = sa.Table(
     METADATA,
     _text("customer_id", key=True),
     _instant("at"),
-    _text("event_id"),
     sa.Column("risk", sa.Double, nullable=False),
     _text("band"),
     _text("segment"),
@@ -104,8 +107,63 @@ TIERS = sa.Table(
     METADATA,
     _text("customer_id", key=True),
     _instant("at"),
-    _text("event_id"),
     _text("tier"),
+)
+
+# Ids whose person is to be counted anew. Only ever added to by those who write facts, so that they
+# never wait for each other; the job that takes them off keeps the sums below.
+RECOUNTS = sa.Table(
+    "recounts",
+    METADATA,
+    sa.Column("serial", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    _text("customer_id"),
+)
+
+# What each person stands for in the sums.
+PEOPLE = sa.Table(
+    "people",
+    METADATA,
+    _text("customer_id", key=True),
+    sa.Column("first_seen_on", sa.Date),
+    sa.Column("band", sa.Text),
+    sa.Column("segment", sa.Text),
+    sa.Column("lifecycle", sa.Text),
+    sa.Column("currency", sa.Text),
+    sa.Column("risk", sa.Numeric),
+    sa.Column("clv_historic", sa.Numeric),
+    sa.Column("clv_predicted", sa.Numeric),
+    sa.Column("tier", sa.Text),
+)
+
+# In these sums the segment of people without an assessment is the empty text.
+ARRIVALS = sa.Table(
+    "arrivals",
+    METADATA,
+    sa.Column("day", sa.Date, primary_key=True),
+    _text("segment", key=True),
+    sa.Column("people", sa.BigInteger, nullable=False),
+)
+
+STANDING_SUMS = sa.Table(
+    "standing_sums",
+    METADATA,
+    _text("band", key=True),
+    _text("segment", key=True),
+    _text("lifecycle", key=True),
+    _text("currency", key=True),
+    sa.Column("people", sa.BigInteger, nullable=False),
+    # Numeric, so that what is added and taken away again leaves nothing.
+    sa.Column("risk", sa.Numeric, nullable=False),
+    sa.Column("clv_historic", sa.Numeric, nullable=False),
+    sa.Column("clv_predicted", sa.Numeric, nullable=False),
+)
+
+TIER_SUMS = sa.Table(
+    "tier_sums",
+    METADATA,
+    _text("tier", key=True),
+    _text("segment", key=True),
+    sa.Column("people", sa.BigInteger, nullable=False),
 )
 
 # `root_id` follows from the links: the id that stands for the person an absorbed id belongs to.
@@ -141,4 +199,9 @@ OPERATIONS = sa.Table(
     _text("source", key=True),
     _text("kind"),
     sa.Index("operations_at", "at"),
+)
+
+# The latest of those about each endpoint.
+ENDPOINTS = sa.Table(
+    "endpoints", METADATA, _text("endpoint_id", key=True), _instant("at"), _text("kind")
 )

@@ -1,6 +1,6 @@
 """`GET /v1/metrics/overview`: the state of retention, each figure with its formula."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from services.insights.domain import overview as formula
+from services.insights.domain import people
 from services.insights.domain.period import NotAPeriod, period
 from services.insights.store import overview as store
 from shared.money import Money
@@ -16,6 +17,7 @@ from shared.runtime.http import CanRead, Ctx, Problem
 
 router = APIRouter(tags=["metrics"])
 Day = date | datetime
+Rows = Sequence[tuple[people.Group, people.Standing]]
 From = Annotated[
     Day | None,
     Query(
@@ -233,46 +235,51 @@ def _revenue(sales: store.Sales) -> Revenue:
     )
 
 
-def _retention(standings: Iterable[store.Standing]) -> Retention:
-    rows = list(standings)
-    assessed = sum(row.customers for row in rows)
+def _retention(standings: Mapping[people.Group, people.Standing]) -> Retention:
+    rows = sorted(standings.items())
+    assessed, risk = _total(rows)
     return Retention(
         assessed=assessed,
         at_risk=_at_risk(rows),
-        mean_churn_risk=formula.mean(sum(row.risk for row in rows), assessed),
+        mean_churn_risk=formula.mean(risk, assessed),
         by_band={
-            band: sum(row.customers for row in rows if row.band == band) for band in formula.BANDS
+            band: sum(one.people for group, one in rows if group.band == band)
+            for band in formula.BANDS
         },
-        by_segment=_groups({(row.segment, row) for row in rows}),
-        by_lifecycle=_groups({(row.lifecycle, row) for row in rows}),
+        by_segment=_groups(rows, lambda group: group.segment),
+        by_lifecycle=_groups(rows, lambda group: group.lifecycle),
         clv=[
-            _lifetime(currency, [row for row in rows if row.currency == currency])
-            for currency in sorted({row.currency for row in rows})
+            _lifetime(currency, [one for group, one in rows if group.currency == currency])
+            for currency in sorted({group.currency for group, _ in rows})
         ],
     )
 
 
-def _at_risk(rows: Iterable[store.Standing]) -> int:
-    return sum(row.customers for row in rows if row.band in formula.AT_RISK)
+def _total(rows: Rows) -> tuple[int, float]:
+    return sum(one.people for _, one in rows), float(sum(one.risk for _, one in rows))
 
 
-def _groups(named: set[tuple[str, store.Standing]]) -> list[Group]:
+def _at_risk(rows: Rows) -> int:
+    return sum(one.people for group, one in rows if group.band in formula.AT_RISK)
+
+
+def _groups(rows: Rows, name_of: Callable[[people.Group], str]) -> list[Group]:
     groups = []
-    for name in sorted({name for name, _ in named}):
-        rows = sorted((row for other, row in named if other == name), key=lambda row: row.band)
-        customers = sum(row.customers for row in rows)
+    for name in sorted({name_of(group) for group, _ in rows}):
+        named = [row for row in rows if name_of(row[0]) == name]
+        customers, risk = _total(named)
         groups.append(
             Group(
                 name=name,
                 customers=customers,
-                at_risk=_at_risk(rows),
-                mean_churn_risk=sum(row.risk for row in rows) / customers,
+                at_risk=_at_risk(named),
+                mean_churn_risk=risk / customers,
             )
         )
     return groups
 
 
-def _lifetime(currency: str, rows: list[store.Standing]) -> Lifetime:
+def _lifetime(currency: str, rows: list[people.Standing]) -> Lifetime:
     return Lifetime(
         currency=currency,
         historic=_sum((row.clv_historic for row in rows), currency),

@@ -1,8 +1,9 @@
 """What a batch of events adds to the facts: a pure reduction, the same whatever the batches.
 
 Sums add up, first times take the earliest, an order's facts are those of its earliest event, and
-current states are those of the latest event (by its time, then its id). So neither the order of
-arrival nor the borders of batches show in the result.
+current states are those of the latest event (of those of the same time, the last that its topic
+tells). So neither the borders of batches nor the order of arrival show in the result, but for the
+one order that is promised: that of a customer's events on a topic.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -125,7 +126,6 @@ class Standing(NamedTuple):
     """What scoring last said of a customer."""
 
     at: datetime
-    event_id: str
     risk: float
     band: str
     segment: str
@@ -140,13 +140,22 @@ class Tier(NamedTuple):
     """What loyalty last said of a member."""
 
     at: datetime
-    event_id: str
     tier: str
+
+
+class Operation(NamedTuple):
+    """What webhooks told about an endpoint."""
+
+    endpoint_id: str
+    at: datetime
+    event_id: str
+    source: str
+    kind: str
 
 
 Key = TypeVar("Key")
 Sale = TypeVar("Sale", Order, Refund, Cancellation)
-Dated = TypeVar("Dated", bound=Order | Refund | Cancellation | Standing | Tier)
+State = TypeVar("State", bound=Standing | Tier | Operation)
 
 
 @dataclass(slots=True)
@@ -202,14 +211,13 @@ def _remember(batch: Batch, owner: CustomerId, event: Event) -> None:
     if isinstance(event, AssessmentUpdated):
         _keep_latest(batch.standings, event.subject, _standing(event))
     elif isinstance(event, TierChanged):
-        _keep_latest(batch.tiers, event.subject, Tier(event.time, event.id, event.data.current))
+        _keep_latest(batch.tiers, event.subject, Tier(event.time, event.data.current))
 
 
 def _standing(event: AssessmentUpdated) -> Standing:
     seen = event.data
     return Standing(
         event.time,
-        event.id,
         seen.churn.risk,
         seen.churn.band,
         seen.segment,
@@ -254,6 +262,14 @@ def _sell(batch: Batch, owner: CustomerId, event: Event, *, known: bool) -> None
     else:
         sold.cancellations[owner, order_id] = Cancellation(event.time, event.id)
     add_sales(batch, sold if known else veiled(sold, {owner: owner}))
+
+
+def latest_of_endpoints(operations: Iterable[Operation]) -> dict[str, Operation]:
+    """What was last told of each endpoint."""
+    found: dict[str, Operation] = {}
+    for one in operations:
+        _keep_latest(found, one.endpoint_id, one)
+    return found
 
 
 def add_sales(batch: Batch, sold: Batch) -> None:
@@ -308,15 +324,12 @@ def add_first_seen(batch: Batch, customer: CustomerId, seen_at: datetime) -> Non
     batch.first_seen[customer] = min(batch.first_seen.get(customer, seen_at), seen_at)
 
 
-def _keep_earliest(kept: dict[Key, Dated], key: Key, new: Dated) -> None:
-    if key not in kept or _age(new) < _age(kept[key]):
+def _keep_earliest(kept: dict[Key, Sale], key: Key, new: Sale) -> None:
+    if key not in kept or (new.at, new.event_id) < (kept[key].at, kept[key].event_id):
         kept[key] = new
 
 
-def _keep_latest(kept: dict[Key, Dated], key: Key, new: Dated) -> None:
-    if key not in kept or _age(kept[key]) < _age(new):
+def _keep_latest(kept: dict[Key, State], key: Key, new: State) -> None:
+    """Of the same time the later told: each topic keeps a customer's events in their order."""
+    if key not in kept or kept[key].at <= new.at:
         kept[key] = new
-
-
-def _age(value: Order | Refund | Cancellation | Standing | Tier) -> tuple[datetime, str]:
-    return value.at, value.event_id

@@ -52,17 +52,14 @@ def link_of(event: CustomerMerged | CustomerUnmerged) -> Link:
 
 
 def latest(links: Iterable[Link]) -> dict[CustomerId, Link]:
-    """The last word per absorbed id, by time and then by event id; order of arrival is nothing."""
+    """The last word per absorbed id, by time; of the same time the last of `links`, for an id's
+    merges and unmerges keep their order on the log."""
     found: dict[CustomerId, Link] = {}
     for link in links:
         known = found.get(link.absorbed)
-        if known is None or _key(known) < _key(link):
+        if known is None or known.changed_at <= link.changed_at:
             found[link.absorbed] = link
     return found
-
-
-def _key(link: Link) -> tuple[datetime, str]:
-    return link.changed_at, link.changed_by
 
 
 def roots(links: Mapping[CustomerId, Link]) -> dict[CustomerId, CustomerId]:
@@ -80,6 +77,29 @@ def _root(start: CustomerId, links: Mapping[CustomerId, Link]) -> CustomerId:
             return min(path[path.index(link.survivor) :])
         path.append(link.survivor)
     return path[-1]
+
+
+class Change(NamedTuple):
+    """What to save: the absorbed ids without a link from now on, and the links that are new or have
+    another id standing for them. `people` are all ids that stand, or stood, for somebody else."""
+
+    gone: frozenset[CustomerId]
+    links: Mapping[Link, CustomerId]
+    people: frozenset[CustomerId]
+
+
+def changed(before: Mapping[Link, CustomerId], after: Mapping[CustomerId, Link]) -> Change:
+    """From the links there were, with who stood for each absorbed id, to those there are."""
+    now = {link: root for link, root in _with_roots(after).items() if before.get(link) != root}
+    gone = {link.absorbed for link in before} - after.keys()
+    moved = {link.absorbed for link in now} | gone
+    old = {root for link, root in before.items() if link.absorbed in moved}
+    return Change(frozenset(gone), now, frozenset(moved | old | set(now.values())))
+
+
+def _with_roots(links: Mapping[CustomerId, Link]) -> dict[Link, CustomerId]:
+    found = roots(links)
+    return {link: found[absorbed] for absorbed, link in links.items()}
 
 
 def erasure_of(event: CustomerErased) -> Erasure:

@@ -16,6 +16,7 @@ def upgrade() -> None:
     _timelines()
     _commerce()
     _states()
+    _sums()
     _identity()
 
 
@@ -55,6 +56,9 @@ def _timelines() -> None:
         sa.CheckConstraint("points >= 0", name="days_points_not_negative"),
     )
     op.create_index("days_day_kind", "days", ["day", "kind"])
+    op.create_index(
+        "days_active", "days", ["day", "customer_id"], postgresql_where=sa.text("active")
+    )
     op.create_table(
         "customers",
         _text("customer_id"),
@@ -95,6 +99,7 @@ def _commerce() -> None:
         _text("event_id"),
         sa.PrimaryKeyConstraint("customer_id", "order_id"),
     )
+    op.create_index("cancellations_order_id", "cancellations", ["order_id"])
 
 
 def _states() -> None:
@@ -102,7 +107,6 @@ def _states() -> None:
         "standings",
         _text("customer_id"),
         _instant("at"),
-        _text("event_id"),
         sa.Column("risk", sa.Double, nullable=False),
         _text("band"),
         _text("segment"),
@@ -117,7 +121,6 @@ def _states() -> None:
         "tiers",
         _text("customer_id"),
         _instant("at"),
-        _text("event_id"),
         _text("tier"),
         sa.PrimaryKeyConstraint("customer_id"),
     )
@@ -131,6 +134,61 @@ def _states() -> None:
         sa.PrimaryKeyConstraint("endpoint_id", "at", "event_id", "source"),
     )
     op.create_index("operations_at", "operations", ["at"])
+    op.create_table(
+        "endpoints",
+        _text("endpoint_id"),
+        _instant("at"),
+        _text("kind"),
+        sa.PrimaryKeyConstraint("endpoint_id"),
+    )
+
+
+def _sums() -> None:
+    op.create_table(
+        "recounts",
+        sa.Column("serial", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        _text("customer_id"),
+    )
+    op.create_table(
+        "people",
+        _text("customer_id"),
+        sa.Column("first_seen_on", sa.Date),
+        sa.Column("band", sa.Text),
+        sa.Column("segment", sa.Text),
+        sa.Column("lifecycle", sa.Text),
+        sa.Column("currency", sa.Text),
+        sa.Column("risk", sa.Numeric),
+        sa.Column("clv_historic", sa.Numeric),
+        sa.Column("clv_predicted", sa.Numeric),
+        sa.Column("tier", sa.Text),
+        sa.PrimaryKeyConstraint("customer_id"),
+    )
+    op.create_table(
+        "arrivals",
+        sa.Column("day", sa.Date, nullable=False),
+        _text("segment"),
+        sa.Column("people", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("day", "segment"),
+    )
+    op.create_table(
+        "standing_sums",
+        _text("band"),
+        _text("segment"),
+        _text("lifecycle"),
+        _text("currency"),
+        sa.Column("people", sa.BigInteger, nullable=False),
+        sa.Column("risk", sa.Numeric, nullable=False),
+        sa.Column("clv_historic", sa.Numeric, nullable=False),
+        sa.Column("clv_predicted", sa.Numeric, nullable=False),
+        sa.PrimaryKeyConstraint("band", "segment", "lifecycle", "currency"),
+    )
+    op.create_table(
+        "tier_sums",
+        _text("tier"),
+        _text("segment"),
+        sa.Column("people", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("tier", "segment"),
+    )
 
 
 def _identity() -> None:

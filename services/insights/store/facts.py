@@ -10,10 +10,12 @@ import asyncpg
 from services.insights.domain.facts import (
     Batch,
     Cancellation,
+    Operation,
     Order,
     Refund,
     Tally,
     TallyKey,
+    latest_of_endpoints,
 )
 from services.insights.domain.identity import Erasure
 from shared.ids import CustomerId
@@ -41,6 +43,7 @@ INSERT INTO customers (customer_id, first_seen_at)
 SELECT * FROM unnest($1::text[], $2::timestamptz[])
 ON CONFLICT (customer_id) DO UPDATE SET first_seen_at = excluded.first_seen_at
 WHERE excluded.first_seen_at < customers.first_seen_at
+RETURNING customer_id
 """
 _ORDERS = """
 INSERT INTO orders (customer_id, order_id, at, event_id, total, currency)
@@ -67,28 +70,35 @@ ON CONFLICT (customer_id, order_id) DO UPDATE SET at = excluded.at, event_id = e
 WHERE (excluded.at, excluded.event_id) < (cancellations.at, cancellations.event_id)
 """
 _STANDINGS = """
-INSERT INTO standings (customer_id, at, event_id, risk, band, segment, lifecycle, clv_historic,
+INSERT INTO standings (customer_id, at, risk, band, segment, lifecycle, clv_historic,
                        clv_predicted, clv_tier, currency)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::double precision[], $5::text[],
-                     $6::text[], $7::text[], $8::numeric[], $9::numeric[], $10::text[], $11::text[])
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::double precision[], $4::text[], $5::text[],
+                     $6::text[], $7::numeric[], $8::numeric[], $9::text[], $10::text[])
 ON CONFLICT (customer_id) DO UPDATE
-SET at = excluded.at, event_id = excluded.event_id, risk = excluded.risk, band = excluded.band,
-    segment = excluded.segment, lifecycle = excluded.lifecycle,
-    clv_historic = excluded.clv_historic, clv_predicted = excluded.clv_predicted,
-    clv_tier = excluded.clv_tier, currency = excluded.currency
-WHERE (standings.at, standings.event_id) < (excluded.at, excluded.event_id)
+SET at = excluded.at, risk = excluded.risk, band = excluded.band, segment = excluded.segment,
+    lifecycle = excluded.lifecycle, clv_historic = excluded.clv_historic,
+    clv_predicted = excluded.clv_predicted, clv_tier = excluded.clv_tier,
+    currency = excluded.currency
+WHERE standings.at <= excluded.at
+RETURNING customer_id
 """
 _TIERS = """
-INSERT INTO tiers (customer_id, at, event_id, tier)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[])
-ON CONFLICT (customer_id) DO UPDATE
-SET at = excluded.at, event_id = excluded.event_id, tier = excluded.tier
-WHERE (tiers.at, tiers.event_id) < (excluded.at, excluded.event_id)
+INSERT INTO tiers (customer_id, at, tier)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[])
+ON CONFLICT (customer_id) DO UPDATE SET at = excluded.at, tier = excluded.tier
+WHERE tiers.at <= excluded.at
+RETURNING customer_id
 """
 _OPERATIONS = """
 INSERT INTO operations (endpoint_id, at, event_id, source, kind)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
 ON CONFLICT DO NOTHING
+"""
+_ENDPOINTS = """
+INSERT INTO endpoints (endpoint_id, at, kind)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[])
+ON CONFLICT (endpoint_id) DO UPDATE SET at = excluded.at, kind = excluded.kind
+WHERE endpoints.at <= excluded.at
 """
 _GONE = "USING unnest($1::text[], $2::timestamptz[]) AS gone (customer_id, erased_at)"
 _DROP = {
@@ -115,37 +125,47 @@ DELETE FROM facts WHERE ctid IN (SELECT ctid FROM facts WHERE recorded_at < $1 L
 """
 
 
-async def save(driver: Driver, batch: Batch) -> None:
-    """Adds a batch. Rows are written in the order of their keys, so that writers never circle."""
+async def save(driver: Driver, batch: Batch) -> set[CustomerId]:
+    """Adds a batch; answers whose standing among all may have changed by it.
+
+    Rows are written in the order of their keys, so that writers never circle.
+    """
     await _write(driver, _FACTS, [_stored(fact) for fact in batch.facts.values()])
     await _write(
         driver,
         _DAYS,
         [(*key, one.events, one.points, one.active) for key, one in batch.tallies.items()],
     )
-    await _write(driver, _CUSTOMERS, list(batch.first_seen.items()))
     await _write(driver, _ORDERS, [(*key, *order) for key, order in batch.orders.items()])
     await _write(driver, _REFUNDS, [(*key, *refund) for key, refund in batch.refunds.items()])
     await _write(driver, _CANCELLATIONS, [(*key, *one) for key, one in batch.cancellations.items()])
-    await _write(driver, _STANDINGS, [(key, *one) for key, one in batch.standings.items()])
-    await _write(driver, _TIERS, [(key, *one) for key, one in batch.tiers.items()])
+    changed = await _write(driver, _CUSTOMERS, list(batch.first_seen.items()))
+    changed += await _write(
+        driver, _STANDINGS, [(key, *one) for key, one in batch.standings.items()]
+    )
+    changed += await _write(driver, _TIERS, [(key, *one) for key, one in batch.tiers.items()])
+    return {CustomerId(row["customer_id"]) for row in changed}
 
 
-async def save_operations(
-    driver: Driver, operations: Sequence[tuple[str, datetime, str, str, str]]
-) -> None:
-    """Adds what webhooks told: (endpoint, at, event id, source, kind)."""
+async def save_operations(driver: Driver, operations: Sequence[Operation]) -> None:
+    """Adds what webhooks told, and what it last told of each endpoint."""
     await _write(driver, _OPERATIONS, list(set(operations)))
+    latest = latest_of_endpoints(operations)
+    await _write(driver, _ENDPOINTS, [(key, one.at, one.kind) for key, one in latest.items()])
 
 
 def _stored(fact: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*fact[:-1], json.dumps(fact[-1], sort_keys=True))
 
 
-async def _write(driver: Driver, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows:
-        ordered = sorted(rows, key=lambda row: tuple(str(part) for part in row[:5]))
-        await driver.execute(statement, *(list(column) for column in zip(*ordered, strict=True)))
+async def _write(
+    driver: Driver, statement: str, rows: Sequence[tuple[Any, ...]]
+) -> list[asyncpg.Record]:
+    if not rows:
+        return []
+    ordered = sorted(rows, key=lambda row: tuple(str(part) for part in row[:5]))
+    columns = [list(column) for column in zip(*ordered, strict=True)]
+    return list(await driver.fetch(statement, *columns))
 
 
 async def take(driver: Driver, erasures: Sequence[Erasure]) -> Batch:

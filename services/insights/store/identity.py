@@ -20,7 +20,7 @@ WITH RECURSIVE connected (id) AS (
     UNION ALL SELECT absorbed_id FROM merges WHERE survivor_id = connected.id
   ) AS near (id)
 )
-SELECT absorbed_id, survivor_id, linked, changed_at, changed_by
+SELECT root_id, absorbed_id, survivor_id, linked, changed_at, changed_by
 FROM connected JOIN merges ON merges.absorbed_id = connected.id
 """
 _UNLINK = "DELETE FROM merges WHERE absorbed_id = ANY($1::text[])"
@@ -28,7 +28,12 @@ _LINK = """
 INSERT INTO merges (absorbed_id, survivor_id, linked, changed_at, changed_by, root_id)
 SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[], $4::timestamptz[], $5::text[],
                      $6::text[])
+ON CONFLICT (absorbed_id) DO UPDATE
+SET survivor_id = excluded.survivor_id, linked = excluded.linked,
+    changed_at = excluded.changed_at, changed_by = excluded.changed_by, root_id = excluded.root_id
 """
+# Not a lock of a table, which would keep autovacuum from it.
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('insights.identity', 0))"
 _VEILS = "SELECT customer_key, erased_at, pseudonym FROM erasures WHERE customer_key = ANY($1)"
 _ERASE = """
 INSERT INTO erasures (customer_key, erased_at, pseudonym)
@@ -42,34 +47,34 @@ async def lock(driver: Driver, *, erasing: bool) -> None:
     Who writes facts has looked up the erasures before, and holds that look-up's lock until the
     commit; so no fact of an erased customer slips in behind the erasure.
     """
-    await driver.execute("LOCK TABLE merges IN SHARE ROW EXCLUSIVE MODE")
+    await driver.execute(_ONE_AT_A_TIME)
     if erasing:
         await driver.execute("LOCK TABLE erasures IN ACCESS EXCLUSIVE MODE")
 
 
-async def connected(driver: Driver, ids: Iterable[CustomerId]) -> list[Link]:
-    """All links that lead to or from these ids."""
-    return [Link(*row) for row in await driver.fetch(_CONNECTED, sorted(set(ids)))]
+async def connected(driver: Driver, ids: Iterable[CustomerId]) -> dict[Link, CustomerId]:
+    """All links that lead to or from these ids, each with the id that stands for its absorbed."""
+    rows = await driver.fetch(_CONNECTED, sorted(set(ids)))
+    return {Link(*link): CustomerId(root) for root, *link in rows}
 
 
-async def replace(
-    driver: Driver,
-    before: Iterable[CustomerId],
-    links: Mapping[CustomerId, Link],
-    roots: Mapping[CustomerId, CustomerId],
+async def change(
+    driver: Driver, gone: Iterable[CustomerId], links: Mapping[Link, CustomerId]
 ) -> None:
-    """Puts `links`, with the ids that stand for them, in the place of those of `before`."""
-    await driver.execute(_UNLINK, sorted({*before, *links}))
-    rows = [links[absorbed] for absorbed in sorted(links)]
-    await driver.execute(
-        _LINK,
-        [row.absorbed for row in rows],
-        [row.survivor for row in rows],
-        [row.linked for row in rows],
-        [row.changed_at for row in rows],
-        [row.changed_by for row in rows],
-        [roots[row.absorbed] for row in rows],
-    )
+    """Forgets the links of absorbed ids that are `gone`; saves links with who stands for them."""
+    if absorbed := sorted(gone):
+        await driver.execute(_UNLINK, absorbed)
+    if links:
+        rows = sorted(links, key=lambda link: link.absorbed)
+        await driver.execute(
+            _LINK,
+            [row.absorbed for row in rows],
+            [row.survivor for row in rows],
+            [row.linked for row in rows],
+            [row.changed_at for row in rows],
+            [row.changed_by for row in rows],
+            [links[row] for row in rows],
+        )
 
 
 async def veils(driver: Driver, ids: Iterable[CustomerId]) -> dict[bytes, list[Veil]]:

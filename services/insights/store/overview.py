@@ -1,17 +1,22 @@
 """The SQL of the overview: sums over people, each of them all the ids that were merged.
 
-Every statement maps the id of a fact to its person by `merges` and takes the segment from the
-person's current standing; `$1` and `$2` bound the period, `$3` is the segment or null.
+What is so now comes from sums that are kept (`people`), so that it costs the same for however many
+customers; what happened in a period from the rows of that period. These map the id of a fact to its
+person by `merges` and take the segment from the person's current standing; `$1` and `$2` bound the
+period, `$3` is the segment or null.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 import asyncpg
 
+from services.insights.domain.people import Group, Standing, arrived, members, of_segment
 from services.insights.domain.period import Period
+from services.insights.store import people
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -19,19 +24,13 @@ _SEGMENT = """
 LEFT JOIN standings AS standing ON standing.customer_id = person
 WHERE ($3::text IS NULL OR standing.segment = $3)
 """
+# Whether the person's order was cancelled, perhaps under another of their ids.
 _CANCELLED = """
-SELECT DISTINCT coalesce(root_id, customer_id) AS person, order_id
-FROM cancellations LEFT JOIN merges ON absorbed_id = customer_id
-"""
-CUSTOMERS = f"""
-WITH people AS (
-  SELECT coalesce(root_id, customer_id) AS person, min(first_seen_at) AS first_seen_at
-  FROM customers LEFT JOIN merges ON absorbed_id = customer_id
-  WHERE first_seen_at < $2::timestamptz GROUP BY 1
+EXISTS (
+  SELECT FROM cancellations LEFT JOIN merges ON absorbed_id = customer_id
+  WHERE cancellations.order_id = sold.order_id AND coalesce(root_id, customer_id) = sold.person
 )
-SELECT count(*) AS known, count(*) FILTER (WHERE first_seen_at >= $1::timestamptz) AS fresh
-FROM people {_SEGMENT}
-"""  # noqa: S608 — made of constants, like all below
+"""
 ACTIVE = f"""
 WITH people AS (
   SELECT DISTINCT coalesce(root_id, customer_id) AS person
@@ -51,18 +50,14 @@ SELECT kind, rule, sum(events)::bigint AS events, sum(points)::bigint AS points
 FROM tallied {_SEGMENT} GROUP BY kind, rule ORDER BY kind, rule
 """  # noqa: S608
 _PLACED = f"""
-WITH cancelled AS ({_CANCELLED}), placed AS (
+WITH sold AS (
   SELECT DISTINCT ON (person, order_id) coalesce(root_id, customer_id) AS person, order_id, total,
     currency
   FROM orders LEFT JOIN merges ON absorbed_id = customer_id
   WHERE at >= $1::timestamptz AND at < $2::timestamptz
   ORDER BY person, order_id, at, event_id
 ), counted AS (
-  SELECT person, total, placed.currency FROM placed {_SEGMENT}
-    AND NOT EXISTS (
-      SELECT FROM cancelled
-      WHERE cancelled.person = placed.person AND cancelled.order_id = placed.order_id
-    )
+  SELECT person, total, sold.currency FROM sold {_SEGMENT} AND NOT {_CANCELLED}
 )
 """  # noqa: S608
 ORDERS = f"""{_PLACED}
@@ -73,45 +68,21 @@ SELECT count(*) AS buyers, count(*) FILTER (WHERE orders > 1) AS repeating
 FROM (SELECT count(*) AS orders FROM counted GROUP BY person) AS bought
 """  # noqa: S608
 REFUNDS = f"""
-WITH cancelled AS ({_CANCELLED}), paid AS (
+WITH sold AS (
   SELECT DISTINCT ON (person, order_id, refund_id) coalesce(root_id, customer_id) AS person,
-    order_id, refund_id, amount, currency AS paid_in
+    order_id, refund_id, amount, currency
   FROM refunds LEFT JOIN merges ON absorbed_id = customer_id
   WHERE at >= $1::timestamptz AND at < $2::timestamptz
   ORDER BY person, order_id, refund_id, at, event_id
 )
-SELECT paid_in AS currency, sum(amount) AS refunded FROM paid {_SEGMENT}
-  AND NOT EXISTS (
-    SELECT FROM cancelled
-    WHERE cancelled.person = paid.person AND cancelled.order_id = paid.order_id
-  )
-GROUP BY paid_in
+SELECT sold.currency, sum(amount) AS refunded FROM sold {_SEGMENT} AND NOT {_CANCELLED}
+GROUP BY sold.currency
 """  # noqa: S608
-# What is so now, of those who stand for themselves: no period, so only the segment is a parameter.
-STANDINGS = """
-SELECT band, segment, lifecycle, currency, count(*) AS customers, sum(risk) AS risk,
-  sum(clv_historic) AS clv_historic, sum(clv_predicted) AS clv_predicted
-FROM standings LEFT JOIN merges ON absorbed_id = customer_id
-WHERE (root_id IS NULL OR root_id = customer_id) AND ($1::text IS NULL OR segment = $1)
-GROUP BY band, segment, lifecycle, currency ORDER BY band, segment, lifecycle, currency
-"""
-TIERS = """
-SELECT tier, count(*) AS members
-FROM tiers LEFT JOIN merges ON absorbed_id = tiers.customer_id
-LEFT JOIN standings ON standings.customer_id = tiers.customer_id
-WHERE (root_id IS NULL OR root_id = tiers.customer_id) AND ($1::text IS NULL OR segment = $1)
-GROUP BY tier ORDER BY tier
-"""
 OPERATIONS = """
 SELECT kind, count(*) AS events FROM operations
 WHERE at >= $1::timestamptz AND at < $2::timestamptz GROUP BY kind
 """
-ENDPOINTS = """
-SELECT kind, count(*) AS endpoints FROM (
-  SELECT DISTINCT ON (endpoint_id) endpoint_id, kind FROM operations
-  ORDER BY endpoint_id, at DESC, event_id DESC
-) AS latest GROUP BY kind
-"""
+ENDPOINTS = "SELECT kind, count(*) AS endpoints FROM endpoints GROUP BY kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +93,6 @@ class Sales:
     orders: int
     total: Decimal
     refunded: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Assessed customers who share band, segment, lifecycle and currency; `risk` is a sum."""
-
-    band: str
-    segment: str
-    lifecycle: str
-    currency: str
-    customers: int
-    risk: float
-    clv_historic: Decimal
-    clv_predicted: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +107,7 @@ class Overview:
     repeating: int
     # Each has its kind, its rule, how many events and how many points.
     tallies: Sequence[tuple[str, str, int, int]]
-    standings: Sequence[Standing]
+    standings: Mapping[Group, Standing]
     tiers: dict[str, int]
     operations: dict[str, int]
     endpoints: dict[str, int]
@@ -161,25 +118,23 @@ async def overview(driver: Driver, period: Period, segment: str | None) -> Overv
     days = period.first, period.end, segment
     instants = period.starts_at, period.ends_at, segment
     async with driver.transaction(isolation="repeatable_read", readonly=True):
-        people = await driver.fetchrow(CUSTOMERS, *instants)
+        sums = of_segment(await people.sums(driver, period.first, period.end), segment)
         bought = await driver.fetchrow(BUYERS, *instants)
         return Overview(
-            **_counts(people, known="known", fresh="fresh"),
+            known=arrived(sums, date.min, period.end),
+            fresh=arrived(sums, period.first, period.end),
             active=await driver.fetchval(ACTIVE, *days),
             sales=_sales(
                 await driver.fetch(ORDERS, *instants), await driver.fetch(REFUNDS, *instants)
             ),
-            **_counts(bought, buyers="buyers", repeating="repeating"),
+            buyers=bought["buyers"],
+            repeating=bought["repeating"],
             tallies=[tuple(row) for row in await driver.fetch(TALLIES, *days)],
-            standings=[Standing(*row) for row in await driver.fetch(STANDINGS, segment)],
-            tiers=dict(await driver.fetch(TIERS, segment)),
+            standings=sums.standings,
+            tiers=members(sums),
             operations=dict(await driver.fetch(OPERATIONS, *instants[:2])),
             endpoints=dict(await driver.fetch(ENDPOINTS)),
         )
-
-
-def _counts(row: Any, **columns: str) -> dict[str, int]:
-    return {name: row[column] for name, column in columns.items()}
 
 
 def _sales(orders: Sequence[Any], refunds: Sequence[Any]) -> list[Sales]:

@@ -6,13 +6,15 @@ import pytest
 
 from services.insights.main import build
 from shared.events.commerce import OrderCompleted, OrderRefunded
-from shared.events.engagement import CustomerErased, CustomerMerged, CustomerUnmerged
+from shared.events.engagement import (
+    CustomerErased,
+    CustomerMerged,
+    CustomerUnmerged,
+)
 from shared.testing.builders import event
 from shared.testing.harness import Running, running
 from tests.integration.insights.history import day, everything
-
-MARCH = {"from": "2026-03-01", "to": "2026-04-01"}
-
+from tests.integration.insights.reading import MARCH, overview
 
 # What the history of `everything()` comes to in March.
 COUNTED: dict[str, Any] = {
@@ -92,15 +94,6 @@ COUNTED: dict[str, Any] = {
         "endpoints_by_state": {"disabled": 1, "failing": 1},
     },
 }
-
-
-async def overview(service: Running, **query: str) -> dict[str, Any]:
-    reply = await service.client.get(
-        "/v1/metrics/overview", params=query, headers=service.key("read")
-    )
-    assert reply.status_code == 200, reply.text
-    found: dict[str, Any] = reply.json()
-    return found
 
 
 async def test_a_month_counted_by_hand(database_url: str) -> None:
@@ -195,6 +188,7 @@ async def test_an_erasure_leaves_the_sums_and_nothing_of_the_person(database_url
 
 
 async def _everything_stored(service: Running) -> str:
+    await service.run_job("recount")
     async with service.context.read() as session:
         return str(
             [

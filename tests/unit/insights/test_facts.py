@@ -5,16 +5,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.insights.domain.facts import (
     ACTIVITY,
     Batch,
+    Operation,
     add_first_seen,
     add_sales,
     add_tally,
     facts_of,
+    latest_of_endpoints,
 )
 from services.insights.domain.identity import Veil, erasure_key, pseudonym_of
 from shared.events.campaigns import InterventionSuppressed
@@ -26,6 +29,7 @@ from shared.events.support import TicketOpened
 from shared.events.topics import TOPICS
 from shared.ids import CustomerId
 from shared.testing.builders import NOON, event
+from tests.integration.insights.history import assessed
 
 LATER = NOON + timedelta(hours=1)
 
@@ -114,6 +118,16 @@ def test_the_erasure_itself_leaves_no_entry() -> None:
     batch = facts_of([event(CustomerErased, erasure_id="x-1")], {})
     assert batch.facts == {}
     assert "c-1" not in str(batch)
+
+
+@pytest.mark.parametrize("ids", [("a", "b"), ("b", "a")])
+def test_of_two_words_of_the_same_time_the_later_told_holds(ids: tuple[str, str]) -> None:
+    risks = zip(ids, (0.9, 0.2), strict=True)
+    said = [assessed("c-1", NOON, risk, "high", "loyal", id=name) for name, risk in risks]
+    assert facts_of(said, {}).standings[CustomerId("c-1")].risk == 0.2
+
+    told = [Operation("ep-1", NOON, name, "/webhooks", f"kind-{name}") for name in ids]
+    assert latest_of_endpoints(told)["ep-1"].kind == f"kind-{ids[1]}"
 
 
 def test_activity_names_only_what_arrives_on_public_topics() -> None:

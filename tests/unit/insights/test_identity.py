@@ -1,14 +1,17 @@
 """Who is whom, whatever the order in which it is heard."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.insights.domain.identity import (
+    Change,
     Erasure,
     Link,
     Veil,
+    changed,
     erasure_key,
     holder,
     latest,
@@ -51,6 +54,31 @@ def test_an_unmerge_takes_the_ids_behind_it_along() -> None:
 def test_a_merge_older_than_its_unmerge_changes_nothing_when_it_comes_late() -> None:
     unmerge = link("a", "b", linked=False, minute=5)
     assert root_of(unmerge, link("a", "b")) == {"a": "a"}
+
+
+def test_of_a_merge_and_its_unmerge_at_the_same_time_the_later_told_holds() -> None:
+    for name in ("a", "z"):
+        unmerge = replace(link("a", "b", linked=False), changed_by=name)
+        assert root_of(link("a", "b"), unmerge) == {"a": "a"}
+        assert root_of(unmerge, link("a", "b")) == {"a": "b"}
+
+
+def test_a_further_device_of_a_person_changes_its_own_row_only() -> None:
+    devices = [link(f"device-{n}", "kiosk") for n in range(5)]
+    before = dict.fromkeys(devices, CustomerId("kiosk"))
+    new = link("device-9", "kiosk", minute=1)
+
+    change = changed(before, latest([*devices, new]))
+
+    assert change == Change(frozenset(), {new: CustomerId("kiosk")}, {"device-9", "kiosk"})
+
+
+def test_a_link_that_an_erasure_takes_leaves_both_ends_to_be_counted_anew() -> None:
+    gone = link("a", "b")
+
+    change = changed({gone: CustomerId("b")}, {})
+
+    assert change == Change(frozenset({gone.absorbed}), {}, frozenset({gone.absorbed, "b"}))
 
 
 def test_a_circle_of_merges_has_one_root() -> None:
