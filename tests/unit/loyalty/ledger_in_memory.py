@@ -1,22 +1,25 @@
 """A ledger kept in dictionaries, loaded and saved like the real one, for tests of decisions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 
-from services.loyalty.domain.accounts import Account, Allocation, Entry, Lot
+from services.loyalty.domain.accounts import Account, Allocation, Entry, Lot, Refused
 from services.loyalty.domain.books import Books, Happening
 from services.loyalty.domain.desk import OrderDesk
 from services.loyalty.domain.orders import Order, Refund
 from services.loyalty.domain.people import People
 from services.loyalty.domain.program import Program
+from services.loyalty.domain.redemptions import Redemption, redeem, settle
 from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
+from shared.events.engagement import CustomerMerged, CustomerUnmerged
 from shared.events.envelope import Event
 from shared.ids import CustomerId, LotId
 
 
 @dataclass
 class Ledger:
-    """What the tables hold."""
+    """What the tables hold. Everything is at hand: nothing is loaded in part."""
 
     program: Program = field(default_factory=Program)
     accounts: dict[CustomerId, Account] = field(default_factory=dict)
@@ -27,6 +30,7 @@ class Ledger:
     allocations: list[Allocation] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     people: People = field(default_factory=People)
+    redemptions: dict[str, Redemption] = field(default_factory=dict)
 
     def books(self) -> Books:
         return Books(
@@ -52,6 +56,39 @@ class Ledger:
         )
         self.save(books)
         return outcomes
+
+    def relate(self, event: CustomerMerged | CustomerUnmerged) -> None:
+        """Links or parts two ids."""
+        books, one, other = self.books(), event.subject, event.data.survivor_id
+        told = replace(happening(event, event.time), original=one)
+        if isinstance(event, CustomerMerged):
+            books.relate(told, other, lambda: self.people.merge(one, other))
+        else:
+            books.relate(told, other, lambda: self.people.unmerge(one))
+        self.save(books)
+
+    def redeem(
+        self, who: CustomerId, name: str, points: int, now: datetime, release_at: datetime | None
+    ) -> bool:
+        """Reserves or spends; answers whether there were enough."""
+        books = self.books()
+        made = redeem(books, who, name, points, "spent", now=now, release_at=release_at)
+        if isinstance(made, Refused):
+            return False
+        self.redemptions[name] = made
+        self.save(books)
+        return True
+
+    def settle(self, name: str, to: Literal["captured", "released"], now: datetime) -> bool:
+        """Captures or releases; answers whether that was possible."""
+        books, made = self.books(), self.redemptions[name]
+        taken = [one for one in self.allocations if one.entry_id in made.entry_ids]
+        done = settle(books, made, taken, to, now=now, reason=f"reservation {to}")
+        if isinstance(done, Refused):
+            return False
+        self.redemptions[name] = done
+        self.save(books)
+        return True
 
     def save(self, books: Books) -> None:
         known = {entry.id for entry in self.entries}
