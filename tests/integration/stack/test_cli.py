@@ -118,6 +118,16 @@ def test_the_doctor_finds_everything_here_and_says_what_is_missing(folder: str) 
     assert "stack.jars fetch" in empty.stdout
 
 
+def test_a_disk_that_fills_up_meanwhile_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*TENURE, "events", "--schema", "points.awarded"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=COMMAND_SECONDS,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "tenure: The disk is full (while writing). Free some space.\n"
+
+
 def test_the_schema_of_an_event_can_be_printed() -> None:
     schema = json.loads(tenure("events", "--schema", "points.awarded").stdout)
     assert schema["title"] == "PointsAwarded"

@@ -102,7 +102,7 @@ async def test_rows_survive_a_stop_and_a_kill(server: EmbeddedPostgres) -> None:
     assert await rows(server.url) == [1, 2]
 
 
-async def test_a_stale_pid_that_is_now_somebody_elses_does_not_stop_a_start(
+async def test_a_stale_pid_that_is_somebody_elses_or_nothing_does_not_stop_a_start(
     server: EmbeddedPostgres, folder: Path
 ) -> None:
     await insert(server.url, 1)
@@ -110,6 +110,9 @@ async def test_a_stale_pid_that_is_now_somebody_elses_does_not_stop_a_start(
     pid_path = folder / "postgres" / "postmaster.pid"
     lines = pid_path.read_text().splitlines()
     pid_path.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    server.start()
+    server.kill()
+    pid_path.write_text("")
     server.start()
     assert await rows(server.url) == [1]
 

@@ -14,6 +14,7 @@ from shared.runtime.log import Outgoing, Record
 from shared.runtime.settings import RuntimeSettings
 from stack.addresses import Addresses, note
 from stack.backing import Kafka
+from stack.errors import StackError
 from stack.letters import list_letters, replay_letters
 from stack.prepare import ensure_topics
 
@@ -85,6 +86,13 @@ def test_letters_are_listed_with_reason_and_origin_and_sent_again_once(
         ("ingest.events", 3, 42, "bad 42"),
     ]
     assert [one.offset for one in list_letters("webhooks", data_dir, 1)] == [42]
+    # What could not be marked would be sent at every replay: it is tried before anything is sent.
+    obstacle = data_dir / "dead-letters.json.new"
+    obstacle.mkdir()
+    with pytest.raises(StackError, match=r"dead-letters\.json\.new cannot be used"):
+        replay_letters("webhooks", data_dir)
+    obstacle.rmdir()
+    assert sent_again(kafka.bootstrap) == []
     assert replay_letters("webhooks", data_dir) == 2
     assert replay_letters("webhooks", data_dir) == 0
     put(kafka.bootstrap, 43)

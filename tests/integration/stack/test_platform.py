@@ -106,12 +106,20 @@ async def test_pieces_and_processes_are_killed_and_started_singly(folder: Path) 
     assert lines[0].startswith("loyalty ended with signal SIGKILL")
 
 
-async def test_a_piece_that_died_by_itself_is_said_and_brought_back(folder: Path) -> None:
+async def test_a_piece_that_died_by_itself_is_said_and_brought_back_whatever_is_in_the_way(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENURE_SERVICE_RESTART_SECONDS_MAX", "0.2")
     lines: list[str] = []
     with running_platform(options_of(folder, lines)) as platform:
         first = platform.kafka.pid
         assert first is not None
+        log_path = folder / "logs" / "kafka.log"
+        log_path.rename(folder / "logs" / "kafka.before")
+        log_path.mkdir()
         os.kill(first, signal.SIGKILL)
+        assert wait_for(lambda: any("kafka does not start" in line for line in lines), 30)
+        log_path.rmdir()
         assert wait_for(lambda: platform.kafka.pid not in {None, first}, 30)
     assert "kafka ended with signal SIGKILL; starting it again" in lines
 
