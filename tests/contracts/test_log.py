@@ -5,6 +5,9 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.structs import TopicPartition as KafkaPartition
 
 from shared.events.topics import Topic
 from shared.runtime.kafka import KafkaLog
@@ -94,6 +97,28 @@ async def collect(reader: LogReader, count: int) -> list[Record]:
     return found
 
 
+async def shared_out(first: LogReader, one: Positions, second: LogReader, two: Positions) -> None:
+    """Until both members have partitions, and none has one of the other's."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not (one.had and two.had and one.had.isdisjoint(two.had)):
+            await first.poll(records_max=10, timeout_seconds=0.1)
+            await second.poll(records_max=10, timeout_seconds=0.1)
+
+
+async def delete_before(log: Log, partition: TopicPartition, offset: int) -> None:
+    """What retention does."""
+    if isinstance(log, MemoryLog):
+        log.delete_before(partition, offset)
+        return
+    assert isinstance(log, KafkaLog)
+    admin = AIOKafkaAdminClient(bootstrap_servers=log._settings.kafka)
+    await admin.start()
+    try:
+        await admin.delete_records({KafkaPartition(*partition): RecordsToDelete(offset)})
+    finally:
+        await admin.close()
+
+
 def records(topic: Topic, keys: int, each: int) -> Sequence[Outgoing]:
     return [
         Outgoing(topic.name, f"k{key}".encode(), f"{turn}".encode())
@@ -165,10 +190,7 @@ async def test_members_of_a_group_share_the_partitions(log: Log, topic: Topic, r
         while len(one.had) < 4:
             await first.poll(records_max=10, timeout_seconds=0.1)
     second, two = await read("b")
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not (one.had and two.had and one.had.isdisjoint(two.had)):
-            await first.poll(records_max=10, timeout_seconds=0.1)
-            await second.poll(records_max=10, timeout_seconds=0.1)
+    await shared_out(first, one, second, two)
     assert len(one.had | two.had) == 4
     assert one.lost
 
@@ -177,13 +199,16 @@ async def test_a_member_that_leaves_gives_its_partitions_to_the_others(
     log: Log, topic: Topic, read: Join
 ) -> None:
     first, one = await read("a")
-    second = log.reader([topic.name], group=f"g-{topic.name}", member="b")
-    await second.start(Positions())
+    second, two = log.reader([topic.name], group=f"g-{topic.name}", member="b"), Positions()
+    await second.start(two)
+    await shared_out(first, one, second, two)
+    gone = two.had
+    assert gone, "who had nothing has nothing to give"
     await second.stop()
     async with asyncio.timeout(DEADLINE_SECONDS):
         while len(one.had) < 4 or len(first.assignment()) < 4:
             await first.poll(records_max=10, timeout_seconds=0.1)
-    assert len(first.assignment()) == 4
+    assert gone < first.assignment()
 
 
 async def test_without_a_group_everything_is_read_from_the_beginning(
@@ -209,6 +234,20 @@ async def test_a_position_that_retention_overtook_is_an_error(
     await write(log, topic, *[Outgoing(topic.name, b"k", str(n).encode()) for n in range(5)])
     found_by, _ = await read("a", group="one")
     place = (await collect(found_by, 5))[0]
+    partition = TopicPartition(topic.name, place.partition)
+    await delete_before(log, partition, 3)
+    assert await found_by.beginning_offset(partition) == 3
+    left, _ = await read("b", {partition: 3}, group="two")
+    assert [record.value for record in await collect(left, 2)] == [b"3", b"4"]
+    late, _ = await read("c", {partition: 2}, group="three")
+    with pytest.raises(OffsetGone):
+        await collect(late, 1)
+
+
+async def test_a_position_beyond_the_end_is_an_error(log: Log, topic: Topic, read: Join) -> None:
+    await write(log, topic, Outgoing(topic.name, b"k", b"0"))
+    found_by, _ = await read("a", group="one")
+    (place,) = await collect(found_by, 1)
     partition = TopicPartition(topic.name, place.partition)
     reader, _ = await read("b", {partition: 99}, group="two")
     with pytest.raises(OffsetGone):
