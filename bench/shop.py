@@ -1,13 +1,15 @@
-"""What customers of a shop do: a seeded mix of events, for the door and for the topic behind it.
+"""What customers of a shop do: seeded visits and single events, for the door and the topic behind.
 
-Sizes and shares are those of a mid-size shop's tracking: mostly looking, some buying, a little
-writing. Known customers are copies of a few archetypes whose histories were really lived through.
+Customers come, look around and sometimes buy, many at once, so that a visit's events stand among
+those of others; orders of tills and marketplaces, and what customers read and write, come alone.
+Known customers are copies of a few archetypes whose histories were really lived through.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from random import Random
 from typing import Any
 
@@ -20,6 +22,8 @@ ARCHETYPES = 240
 HISTORY_DAYS = 420
 SOURCE = "/sources/bench"
 CURRENCY = "GBP"
+# How many customers are in the shop at once: one in 200 of a hundred thousand, a busy hour.
+VISITORS = 500
 _TEXTS = (
     "The parcel came late and the box was damaged, I am not happy with this at all.",
     "Thank you, the replacement fits perfectly and your support was very kind.",
@@ -48,19 +52,52 @@ def archetype_name(number: int) -> str:
 
 
 def happenings(*, seed: str, count: int, customers: int, until: datetime) -> Iterator[Happening]:
-    """`count` events of customers 0 to `customers` - 1, in the minutes before `until`."""
+    """`count` events of customers 0 to `customers` - 1, a millisecond apart, up to `until`."""
     dice = Random(seed)
     first = until - timedelta(milliseconds=count)
-    kinds, weights = zip(*_MIX.items(), strict=True)
-    for serial, kind in enumerate(dice.choices(kinds, weights, k=count)):
+    shop = _Shop(dice, customers)
+    for serial in range(count):
+        kind, customer = shop.next()
         name = f"{seed}-{serial}"
         yield Happening(
             f"evt-{name}",
             kind,
-            customer_name(dice.randrange(customers)),
+            customer_name(customer),
             first + timedelta(milliseconds=serial),
             _DATA[kind](dice, name),
         )
+
+
+class _Shop:
+    """Always the same number of visitors: who leaves makes room for the next to come.
+
+    A visit is `session.started`, then views until the visitor buys or leaves: six events on
+    average. Nothing of it depends on how long somebody has been there already, so a shop that has
+    been open for long is drawn at once.
+    """
+
+    def __init__(self, dice: Random, customers: int) -> None:
+        self._dice = dice
+        self._customers = customers
+        self._visitors = [dice.randrange(customers) for _ in range(VISITORS)]
+        self._is_inside = [dice.random() < _INSIDE for _ in range(VISITORS)]
+
+    def next(self) -> tuple[str, int]:
+        """What happens next, and the number of the customer who does it."""
+        dice = self._dice
+        if dice.random() < _ALONE_SHARE:
+            (kind,) = dice.choices(_ALONE_KINDS, cum_weights=_ALONE_WEIGHTS)
+            return kind, dice.randrange(self._customers)
+        place = dice.randrange(VISITORS)
+        visitor = self._visitors[place]
+        if not self._is_inside[place]:
+            self._is_inside[place] = True
+            return _ARRIVAL, visitor
+        (kind,) = dice.choices(_STEP_KINDS, cum_weights=_STEP_WEIGHTS)
+        if kind == _ORDER or dice.random() < _LEAVES:
+            self._visitors[place] = dice.randrange(self._customers)
+            self._is_inside[place] = False
+        return kind, visitor
 
 
 def first_orders(*, seed: str, count: int, at: datetime) -> Iterator[Happening]:
@@ -198,16 +235,29 @@ _DATA: dict[str, Callable[[Random, str], dict[str, Any]]] = {
     "survey.answered": _survey,
     "review.submitted": _review,
 }
-_MIX = {
-    "page.viewed": 30,
-    "order.completed": 22,
-    "session.started": 14,
-    "product.viewed": 12,
+_ARRIVAL, _ORDER = "session.started", "order.completed"
+# Of a hundred events, those that come alone and the steps of visits; the rest are arrivals.
+_ALONE = {
+    "order.completed": 18,
     "message.opened": 9,
-    "cart.updated": 6,
     "message.clicked": 2,
     "ticket.opened": 2,
     "order.refunded": 1,
     "survey.answered": 1,
     "review.submitted": 1,
+}
+_STEPS = {"page.viewed": 33, "product.viewed": 12, "cart.updated": 6, _ORDER: 4}
+_ARRIVALS = 100 - sum(_ALONE.values()) - sum(_STEPS.values())
+_ALONE_KINDS, _ALONE_WEIGHTS = tuple(_ALONE), tuple(accumulate(_ALONE.values()))
+_STEP_KINDS, _STEP_WEIGHTS = tuple(_STEPS), tuple(accumulate(_STEPS.values()))
+_ALONE_SHARE = sum(_ALONE.values()) / 100
+# As many leave as arrive: after an order always, after a view with this probability.
+_LEAVES = (_ARRIVALS - _STEPS[_ORDER]) / (sum(_STEPS.values()) - _STEPS[_ORDER])
+# Of all that visitors do next, the share that is not to arrive.
+_INSIDE = sum(_STEPS.values()) / (sum(_STEPS.values()) + _ARRIVALS)
+MIX = {
+    **_STEPS,
+    **_ALONE,
+    _ARRIVAL: _ARRIVALS,
+    _ORDER: _ALONE[_ORDER] + _STEPS[_ORDER],
 }
