@@ -61,7 +61,9 @@ Verdict = Literal["met", "missed", "void", "-"]
 class Row:
     """One line of a table: both sides as measured, and their ratio round by round.
 
-    `floor` is absent where a figure stands for itself (a rate, a peak of memory).
+    `floor` is absent where a figure stands for itself (a rate, a peak of memory). Where the floor
+    of a `primary` row moved too much, the machine was not itself: nothing of the section counts.
+    A `headline` is for those who read one table only.
     """
 
     what: str
@@ -69,6 +71,8 @@ class Row:
     floor: Series | None = None
     ratio: Series | None = None
     aim: Aim | None = None
+    primary: bool = False
+    headline: bool = False
 
     @property
     def is_void(self) -> bool:
@@ -76,8 +80,8 @@ class Row:
         return self.floor is not None and self.floor.moves > FLOOR_MOVES_MAX
 
     @property
-    def verdict(self) -> Verdict:
-        """Whether the median meets the aim."""
+    def outcome(self) -> Verdict:
+        """Whether the median meets the aim, as far as this row can tell."""
         if self.is_void:
             return "void"
         if self.aim is None:
@@ -94,12 +98,35 @@ class Table:
     title: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    # What happened that makes the run say nothing, whatever its figures.
+    spoilt_by: tuple[str, ...] = ()
+
+    @property
+    def void_because(self) -> tuple[str, ...]:
+        """Why the whole run is void; empty when it is not."""
+        moved = tuple(
+            f"the floor of « {row.what} » moved by {row.floor.moves:.3g}"
+            for row in self.rows
+            if row.primary and row.floor is not None and row.is_void
+        )
+        return self.spoilt_by + moved
+
+    def verdict(self, row: Row) -> Verdict:
+        """A row's own outcome, unless the whole run is void."""
+        return "void" if self.void_because else row.outcome
 
 
 def compared(
-    what: str, ours: Series, floor: Series, *, aim: Aim | None = None, inverse: bool = False
+    what: str,
+    ours: Series,
+    floor: Series,
+    *,
+    aim: Aim | None = None,
+    inverse: bool = False,
+    primary: bool = False,
+    headline: bool = False,
 ) -> Row:
     """A row whose ratio is ours over the floor, or with `inverse` the floor over ours."""
     pairs: Sequence[tuple[float, float]] = list(zip(ours.values, floor.values, strict=True))
     values = tuple(theirs / own if inverse else own / theirs for own, theirs in pairs)
-    return Row(what, ours, floor, Series("ratio", "×", values), aim)
+    return Row(what, ours, floor, Series("ratio", "×", values), aim, primary, headline)

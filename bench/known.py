@@ -1,6 +1,6 @@
 """Shops with many customers: a few archetypes live through the real worker, the rest are copies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench import shop
@@ -70,10 +70,18 @@ class Segment:
 
 async def lay_out(pair: Sandbox, *, seed: str, events: int, customers: int) -> Segment:
     """Puts fresh events of known customers on the topic, for everybody to read."""
+    return await put(
+        pair,
+        shop.happenings(seed=seed, count=events, customers=customers, until=shop.wall_now()),
+    )
+
+
+async def put(pair: Sandbox, happened: Iterable[shop.Happening]) -> Segment:
+    """Events at the end of the topic."""
     starts = await pair.ends(EVENTS.name)
-    happened = shop.happenings(seed=seed, count=events, customers=customers, until=shop.wall_now())
-    await pair.write([shop.record_of(one) for one in happened])
-    return Segment(starts, events)
+    records = [shop.record_of(one) for one in happened]
+    await pair.write(records)
+    return Segment(starts, len(records))
 
 
 async def place(connection: Connection, segment: Segment) -> None:

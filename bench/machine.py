@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,12 +16,17 @@ PACKAGES = (
     "uvloop",
 )  # fmt: skip
 _GIBIBYTE = 1024**3
+_ROOT = Path(__file__).parents[1]
+# What decides the figures. The results themselves change while they are made.
+_CODE = ("services", "shared", "stack", "bench", "requirements.lock")
+_RESULTS = (":!bench/results.json", ":!bench/*.md")
 
 
 def describe_machine() -> dict[str, str]:
     """Processor, cores, memory, kernel, Python, and the versions of what is measured."""
     load = os.getloadavg()
     return {
+        "tenure": describe_commit(),
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "memory": f"{psutil.virtual_memory().total / _GIBIBYTE:.0f} GiB",
@@ -31,6 +37,27 @@ def describe_machine() -> dict[str, str]:
         "postgresql": str(MAJOR_VERSION),
         **{name: version(name) for name in PACKAGES},
     }
+
+
+def describe_commit(root: Path = _ROOT) -> str:
+    """The commit that is checked out, « modified » where the code differs from it."""
+    found = _git(root, "describe", "--always", "--tags", "--abbrev=12")
+    if found is None:
+        return "not a git checkout"
+    changes = _git(root, "status", "--porcelain", "--", *_CODE, *_RESULTS)
+    return f"{found} (modified)" if changes else found
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git says, or None when it cannot tell."""
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 — constant commands
+            command, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _processor() -> str:

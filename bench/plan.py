@@ -1,9 +1,19 @@
 """How much is measured: sizes of a real run, and of one that only shows that everything works."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 Say = Callable[[str], None]
+# Fewer rounds say too little to be kept.
+ROUNDS_MIN = 5
+# On two quiet cores, by section: seconds besides the rounds, and seconds a round.
+DURATIONS: Mapping[str, tuple[float, float]] = {
+    "intake": (60, 35),
+    "scoring": (150, 60),
+    "latency": (60, 100),
+    "growth": (150, 55),
+    "memory": (510, 0),
+}
 
 
 def silent(_line: str) -> None:
@@ -14,7 +24,9 @@ def silent(_line: str) -> None:
 class Plan:
     """Counts are events unless their name says otherwise; each side has its own, for its pace."""
 
-    rounds: int = 5
+    rounds: int = ROUNDS_MIN
+    # Sizes whose figures mean nothing.
+    small: bool = False
     # Rounds before those that count: servers compile and caches fill.
     warm_rounds: int = 1
     say: Say = field(default=silent)
@@ -28,22 +40,35 @@ class Plan:
     scoring_events: int = 60_000
     scoring_naive_events: int = 3_000
     scoring_quix_events: int = 10_000
+    # At most so many of the real log's; it has about 24,000.
+    scoring_real_events: int = 30_000
 
-    latency_seconds: float = 20.0
+    latency_seconds: float = 12.0
     latency_rates: tuple[int, ...] = (100, 1_000)
 
     growth_customers: tuple[int, int] = (10_000, 500_000)
     growth_events: int = 60_000
 
-    memory_events: int = 1_500_000
+    memory_seconds: float = 450.0
+    memory_stretch_events: int = 40_000
     memory_batch: int = 250
-    memory_stretches: int = 30
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the figures are worth keeping."""
+        return not self.small and self.rounds >= ROUNDS_MIN
+
+    def seconds_of(self, section: str) -> float:
+        """About how long a section takes."""
+        fixed, a_round = DURATIONS[section]
+        return fixed + a_round * self.rounds
 
 
 def quick(rounds: int, say: Say) -> Plan:
     """Everything once, small: figures without meaning."""
     return Plan(
         rounds=rounds,
+        small=True,
         warm_rounds=0,
         say=say,
         intake_requests_single=1_500,
@@ -52,11 +77,12 @@ def quick(rounds: int, say: Say) -> Plan:
         scoring_events=4_000,
         scoring_naive_events=150,
         scoring_quix_events=400,
+        scoring_real_events=300,
         latency_seconds=2.0,
         latency_rates=(50,),
         growth_customers=(1_000, 4_000),
         growth_events=3_000,
-        memory_events=6_000,
+        memory_seconds=20.0,
+        memory_stretch_events=2_000,
         memory_batch=100,
-        memory_stretches=3,
     )

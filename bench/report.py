@@ -1,7 +1,7 @@
 """Tables for people (on the terminal, and as Markdown), figures for programs (as JSON)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench.figures import Aim, Row, Series, Table
+from bench.figures import Aim, Row, Series, Table, Verdict
 
 HERE = Path(__file__).parent
 RESULTS_JSON = HERE / "results.json"
@@ -21,12 +21,13 @@ _STYLES = {"met": "green", "missed": "red", "void": "yellow", "-": ""}
 
 def show(table: Table, console: Console) -> None:
     """One table on the terminal."""
-    rich = RichTable(title=table.title, title_justify="left", caption="\n".join(table.notes),
+    rich = RichTable(title=table.title, title_justify="left", caption="\n".join(_notes(table)),
                      caption_justify="left")  # fmt: skip
     for column in COLUMNS:
         rich.add_column(column)
     for row in table.rows:
-        rich.add_row(*_cells(row), style=_STYLES[row.verdict])
+        verdict = table.verdict(row)
+        rich.add_row(*cells(row, verdict), style=_STYLES[verdict])
     console.print(rich)
 
 
@@ -34,14 +35,19 @@ def show_machine(machine: Mapping[str, str], console: Console) -> None:
     console.print(" · ".join(f"{name} {value}" for name, value in machine.items()), soft_wrap=True)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _notes(table: Table) -> tuple[str, ...]:
+    return (*(f"VOID: {reason}." for reason in table.void_because), *table.notes)
+
+
+def cells(row: Row, verdict: Verdict) -> tuple[str, ...]:
+    """One line under `COLUMNS`."""
     return (
         row.what,
         _middle(row.floor),
         _middle(row.ours) if row.ratio is not None else _spread(row.ours),
         "" if row.ratio is None else _spread(row.ratio),
         "" if row.aim is None else f"{row.aim.sign} {row.aim.value:g}",
-        "" if row.verdict == "-" else row.verdict,
+        "" if verdict == "-" else verdict,
     )
 
 
@@ -94,7 +100,7 @@ def write_results(results: Mapping[str, Any], folder: Path = HERE) -> None:
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    """The page that the README quotes."""
+    """The page with every figure."""
     parts = [
         "# Measured",
         "Made by `make bench`; do not edit. Ratios are between sides measured in turns in one run, "
@@ -107,13 +113,29 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 
 def _section(section: Mapping[str, Any]) -> list[str]:
-    rows = [_row(row) for row in section["rows"]]
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    table = table_of(section)
     machine = ", ".join(f"{name} {value}" for name, value in section["machine"].items())
-    notes = [f"- {note}" for note in section["notes"]]
+    notes = [f"- {note}" for note in _notes(table)]
     measured = f"- {section['rounds']} rounds, {section['measured_at']}, on {machine}."
-    return [f"## {section['title']}", "\n".join(lines), "\n".join([*notes, measured])]
+    lines = pipes([COLUMNS, *(cells(row, table.verdict(row)) for row in table.rows)])
+    return [f"## {table.title}", lines, "\n".join([*notes, measured])]
+
+
+def pipes(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first line is its head."""
+    head, *rest = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([head, "|" + " --- |" * len(lines[0]), *rest])
+
+
+def table_of(section: Mapping[str, Any]) -> Table:
+    """A section as it was before it became plain."""
+    return Table(
+        section["section"],
+        section["title"],
+        tuple(_row(row) for row in section["rows"]),
+        tuple(section["notes"]),
+        tuple(section["spoilt_by"]),
+    )
 
 
 def _row(plain: Mapping[str, Any]) -> Row:
@@ -123,6 +145,8 @@ def _row(plain: Mapping[str, Any]) -> Row:
         None if plain["floor"] is None else _series(plain["floor"]),
         None if plain["ratio"] is None else _series(plain["ratio"]),
         None if plain["aim"] is None else Aim(**plain["aim"]),
+        plain["primary"],
+        plain["headline"],
     )
 
 

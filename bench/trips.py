@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from bench.load import HOST, content_length
 
-ARRIVE_SECONDS = 60.0
+ARRIVE_SECONDS = 180.0
 _PERCENTILES = 100
 _MILLISECONDS = 1_000
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -96,14 +96,28 @@ async def until(progress: Progress, events: int, seconds: float) -> int:
     return applied
 
 
+async def nothing_more() -> None:
+    """A side that leaves nothing to be done."""
+
+
 async def window(
-    progress: Progress, meter: Meter, *, warm: int, end: int, seconds: float
+    progress: Progress,
+    meter: Meter,
+    *,
+    warm: int,
+    end: int,
+    seconds: float,
+    afterwards: Callable[[], Awaitable[None]] = nothing_more,
 ) -> Window:
-    """Measures from the `warm`th event to the `end`th, and until what these caused has left."""
+    """Measures from the `warm`th event to the `end`th, and until what these caused has left.
+
+    What has to be done `afterwards` counts as processor time, but not in the rate.
+    """
     first = await until(progress, warm, seconds)
     before, started = meter.read(), time.monotonic()
     last = await until(progress, end, seconds)
     finished = time.monotonic()
     while not await progress.settled():  # noqa: ASYNC110 — another process empties it
         await asyncio.sleep(_POLL_SECONDS)
+    await afterwards()
     return Window(last - first, finished - started, meter.since(before))

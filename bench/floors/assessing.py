@@ -23,6 +23,9 @@ from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
 from shared.events.envelope import Event
 from shared.events.written import Written
 
+# Where a floor that does not write on the platform's own topics tells its news.
+NEWS_TOPIC = "bench.news"
+
 
 @dataclass(frozen=True, slots=True)
 class Known:

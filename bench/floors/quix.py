@@ -16,7 +16,7 @@ from quixstreams import Application, State
 
 from bench import shop
 from bench.counter import Counter
-from bench.floors.assessing import Judge, Judged, Known, order_named
+from bench.floors.assessing import NEWS_TOPIC, Judge, Judged, Known, order_named
 from services.scoring.domain.bands import Position
 from services.scoring.domain.orders import Order, Refund
 from services.scoring.domain.packing import pack, unpack
@@ -29,7 +29,6 @@ from shared.events.topics import EVENTS
 from shared.ids import CustomerId
 from shared.runtime.outbox import TYPE_HEADER
 
-NEWS_TOPIC = "bench.news"
 Kept: TypeAlias = "State[str, Any]"
 # Small fetches: partitions take turns, as they do for the others.
 _FETCH_BYTES = 131_072

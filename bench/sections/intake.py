@@ -153,6 +153,8 @@ def _rows(what: str, found: dict[Side, list[_Reading]], aim: Aim) -> tuple[Row, 
             series(ours, "tenure", figure, unit),
             series(floor, "bare app", figure, unit),
             aim=wanted,
+            primary=wanted is not None,
+            headline=wanted is not None,
         )
 
     return (

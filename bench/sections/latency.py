@@ -1,5 +1,9 @@
 """(c) Latency: from an order that is due to be posted until its assessment can be read.
 
+The whole platform runs, all services at work on what the orders cause, on the same cores as the
+client. Only when its figures are taken, those that an order does not pass are stopped, to tell what
+of the way is the path itself.
+
 « Visible » is when a reader of `scoring.assessments` has the assessment that the order caused. It
 left scoring after the commit that made it readable over HTTP too, so this is the later of the two,
 and watching it costs the platform nothing but one more reader of one topic. Every order is a new
@@ -8,12 +12,9 @@ the same run, a record of like size through the bare broker and back.
 """
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from statistics import median
 from urllib.parse import urlsplit
 
@@ -26,11 +27,11 @@ from bench.figures import Aim, Row, Series, Table, compared
 from bench.load import ACCEPTED, request_of
 from bench.plan import Plan
 from bench.trips import Trips, pool, seeing, travel
+from bench.whole import catch_up, disturbances, pids_of, whole_platform
 from shared.events.topics import ASSESSMENTS, EVENTS, RECEIVED, Topic
 from shared.runtime.kafka import KafkaLog
 from shared.runtime.settings import RuntimeSettings
-from stack.platform import Platform, PlatformOptions, running_platform
-from stack.ports import free_base
+from stack.platform import Platform
 
 BARE_TOPIC = "bench.bare"
 BYSTANDERS = ("campaigns", "loyalty", "webhooks", "insights", "scoring")
@@ -56,56 +57,83 @@ class _Round:
     stages: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """By rate: all rounds of the whole platform, and of the path alone."""
+
+    whole: dict[int, list[_Round]]
+    path: dict[int, list[_Round]]
+    spoilt_by: tuple[str, ...]
+
+
 def measure(plan: Plan) -> Table:
     """Every rate in every round; the whole platform first, then only what the order passes."""
-    folder = Path(tempfile.mkdtemp(prefix="tenure-bench-"))
     plan.say("latency: the platform starts")
-    try:
-        with (
-            running_platform(
-                PlatformOptions(folder, free_base(), environment=ENVIRONMENT)
-            ) as platform,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            whole, path = runner.run(_measure(plan, platform))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return _table(plan, whole, path)
+    with (
+        whole_platform(ENVIRONMENT) as platform,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        found = runner.run(_measure(plan, platform))
+    return _table(found)
 
 
-async def _measure(plan: Plan, platform: Platform) -> tuple[list[_Round], dict[int, list[_Round]]]:
+async def _measure(plan: Plan, platform: Platform) -> _Found:
     await KafkaLog(RuntimeSettings(kafka=platform.bootstrap)).ensure_topics(
         [Topic(BARE_TOPIC, "bench", ())]
     )
     gentle = plan.latency_rates[0]
-    await _one(plan, platform, gentle, "warm-whole", plan.latency_seconds * WARM_SHARE)
-    whole = [
-        await _one(plan, platform, gentle, f"whole-{number}", plan.latency_seconds)
-        for number in range(plan.rounds)
-    ]
+    warm = replace(plan, rounds=1, latency_seconds=plan.latency_seconds * WARM_SHARE)
+    await _rounds(warm, platform, "warm", (gentle,))
+    began_as = pids_of(platform)
+    whole = await _rounds(plan, platform, "whole", plan.latency_rates)
+    spoilt_by = disturbances(began_as, pids_of(platform))
     for name in BYSTANDERS:
         platform.stop(name)
-    path: dict[int, list[_Round]] = {rate: [] for rate in plan.latency_rates}
+    path = await _rounds(plan, platform, "path", (gentle,))
+    return _Found(whole, path, spoilt_by)
+
+
+async def _rounds(
+    plan: Plan, platform: Platform, label: str, rates: Sequence[int]
+) -> dict[int, list[_Round]]:
+    """Both sides at every rate in every round; who goes first changes."""
+    found: dict[int, list[_Round]] = {rate: [] for rate in rates}
     for number in range(plan.rounds):
-        for rate in plan.latency_rates:
-            found = await _one(plan, platform, rate, f"path-{number}", plan.latency_seconds)
-            path[rate].append(found)
-    return whole, path
+        for rate in rates:
+            one = await _one(plan, platform, rate, f"{label}-{number}", bare_first=number % 2 == 0)
+            found[rate].append(one)
+            plan.say(
+                f"latency {rate:,}/s {label} round {number + 1}: "
+                f"bare p50 {one.bare[50]:.1f} p99 {one.bare[99]:.1f}, "
+                f"ours p50 {one.ours[50]:.1f} p99 {one.ours[99]:.1f} ms"
+            )
+    return found
 
 
-async def _one(plan: Plan, platform: Platform, rate: int, label: str, seconds: float) -> _Round:
-    bare = await _bare(platform.bootstrap, rate, label, seconds)
-    ours, stages = await _through(platform, rate, label, seconds)
-    found = _Round(
-        {number: bare.percentile(number) for number in PERCENTILES},
+async def _one(
+    plan: Plan, platform: Platform, rate: int, label: str, *, bare_first: bool
+) -> _Round:
+    """Both sides; what the platform's causes is done before anything else begins."""
+
+    async def bare() -> Trips:
+        return await _bare(platform.bootstrap, rate, label, plan.latency_seconds)
+
+    async def through() -> tuple[Trips, dict[str, float]]:
+        found = await _through(platform, rate, label, plan.latency_seconds)
+        await asyncio.to_thread(catch_up, platform)
+        return found
+
+    if bare_first:
+        floor = await bare()
+        ours, stages = await through()
+    else:
+        ours, stages = await through()
+        floor = await bare()
+    return _Round(
+        {number: floor.percentile(number) for number in PERCENTILES},
         {number: ours.percentile(number) for number in PERCENTILES},
         stages,
     )
-    plan.say(
-        f"latency {rate}/s {label}: bare p50 {found.bare[50]:.1f} p99 {found.bare[99]:.1f}, "
-        f"ours p50 {found.ours[50]:.1f} p99 {found.ours[99]:.1f} ms"
-    )
-    return found
 
 
 async def _bare(kafka: str, rate: int, label: str, seconds: float) -> Trips:
@@ -211,43 +239,55 @@ def _stages(trips: Trips, times: Stamps) -> dict[str, float]:
     }
 
 
-def _table(plan: Plan, whole: list[_Round], path: dict[int, list[_Round]]) -> Table:
+def _table(found: _Found) -> Table:
     rows: list[Row] = []
-    for rate, rounds in path.items():
-        rows.extend(_ratios(f"{rate:,}/s", rounds, rate))
+    for rate, rounds in found.whole.items():
+        rows.extend(_judged(rate, rounds))
+        rows.extend(_of_it(f"{rate:,}/s", rounds))
+    for rate, rounds in found.path.items():
         rows.extend(
-            Row(f"{rate:,}/s: of it {stage}", _ms(stage, [one.stages[stage] for one in rounds]))
-            for stage in STAGES
+            _beside(f"{rate:,}/s, the path alone: p{number}", rounds, number)
+            for number in PERCENTILES
         )
-    rows.extend(_ratios(f"{plan.latency_rates[0]:,}/s, all services at work", whole, None))
     return Table(
         "latency",
         "Latency: from posted to assessment visible, beside a bare Kafka round trip",
         tuple(rows),
         (
-            "Open loop: a trip begins when it is due. Orders of new customers, one a request. "
-            "Visible: read from scoring.assessments, which is after it can be read over HTTP.",
-            "Only what an order passes (ingest, its worker, scoring's worker) unless it says "
-            "that all services are at work. All on the same cores as the client. The model is not "
-            "fitted meanwhile.",
+            "Open loop: a trip begins when it is due. Orders of new customers, one a request, the "
+            "dearest kind of event. Visible: read from scoring.assessments, which is after it can "
+            "be read over HTTP.",
+            "All services run and work on the same cores as the client. Between sides everybody "
+            "catches up. The model is not fitted meanwhile.",
+            "The path alone: only what an order passes (ingest, its worker, scoring's worker).",
             "Stages are medians: door = until on ingest.received; admission = until on "
             "ingest.events; assessment = until on scoring.assessments; reader = until read there.",
         ),
+        found.spoilt_by,
     )
 
 
-def _ratios(what: str, rounds: list[_Round], rate: int | None) -> list[Row]:
-    rows = [
-        compared(
-            f"{what}: p{number}",
-            _ms("tenure", [one.ours[number] for one in rounds]),
-            _ms("bare kafka", [one.bare[number] for one in rounds]),
-            aim=AIMS.get((rate, number)) if rate is not None else None,
-        )
-        for number in PERCENTILES
-    ]
-    rows.append(Row(f"{what}: p99", _ms("tenure", [one.ours[99] for one in rounds]), aim=P99_MS))
-    return rows
+def _judged(rate: int, rounds: list[_Round]) -> Iterable[Row]:
+    """The whole platform beside the bare broker; the median of the bare trips must stand still."""
+    for number in PERCENTILES:
+        aim = AIMS.get((rate, number))
+        row = _beside(f"{rate:,}/s: p{number}", rounds, number)
+        yield replace(row, aim=aim, primary=number == 50, headline=number != 95)
+    ours = _ms("tenure", [one.ours[99] for one in rounds])
+    yield Row(f"{rate:,}/s: p99 by itself", ours, aim=P99_MS, headline=True)
+
+
+def _of_it(what: str, rounds: list[_Round]) -> Iterable[Row]:
+    for stage in STAGES:
+        yield Row(f"{what}: of it {stage}", _ms(stage, [one.stages[stage] for one in rounds]))
+
+
+def _beside(what: str, rounds: list[_Round], number: int) -> Row:
+    return compared(
+        what,
+        _ms("tenure", [one.ours[number] for one in rounds]),
+        _ms("bare kafka", [one.bare[number] for one in rounds]),
+    )
 
 
 def _ms(name: str, values: list[float]) -> Series:

@@ -1,16 +1,18 @@
 """Counts cross processes; a floor that died is said at once instead of waited for."""
 
+import asyncio
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from bench.counter import Counter
-from bench.processor import Usage
-from bench.sections.memory import Held
+from bench.processor import Group, Meter, Usage
 from bench.trips import Trips
-from bench.watching import Counted, Window, until
+from bench.watching import Counted, Window, until, window
 from stack.child import Child
 
 
@@ -61,8 +63,24 @@ def test_a_trip_counts_from_when_it_was_due_to_its_first_sight() -> None:
     assert trips.all_seen.is_set()
 
 
-def test_the_slope_is_of_the_later_part_and_per_million_events() -> None:
-    warming = [(number * 10_000, 50.0 + number * 10) for number in range(4)]
-    steady = [(number * 10_000, 90.0 + number * 0.02) for number in range(4, 10)]
+class AtOnce:
+    """All events applied, nothing left."""
 
-    assert Held([*warming, *steady]).slope() == pytest.approx(2.0)
+    async def applied(self) -> int:
+        return 10
+
+    async def settled(self) -> bool:
+        return True
+
+
+async def test_what_is_done_afterwards_counts_as_processor_time_but_not_in_the_rate() -> None:
+    async def burn() -> None:
+        until_seconds = time.process_time() + 0.2
+        while time.process_time() < until_seconds:
+            await asyncio.sleep(0)
+
+    meter = Meter([Group("self", os.getpid())])
+    found = await window(AtOnce(), meter, warm=1, end=10, seconds=30.0, afterwards=burn)
+
+    assert found.usage["self"] >= 0.18
+    assert found.seconds < 0.18
