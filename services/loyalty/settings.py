@@ -17,6 +17,10 @@ from services.loyalty.domain.program import (
 )
 from shared.runtime.settings import RuntimeSettings, service_config
 
+# With the largest total that an order can have, hundreds of orders fit into 64 bits.
+POINTS_PER_UNIT_MAX = 10_000
+GIFT_POINTS_MAX = 1_000_000_000
+
 
 class LoyaltySettings(RuntimeSettings):
     """`LOYALTY_*`. Rules are JSON, such as `[{"name": "bronze", "points": 0}]`."""
@@ -48,6 +52,11 @@ class LoyaltySettings(RuntimeSettings):
             raise ValueError("tiers must ascend and start at 0 points")
         if len({tier.name for tier in self.tiers}) != len(points):
             raise ValueError("tiers must have different names")
+        if any(not 0 <= rule.points_per_unit <= POINTS_PER_UNIT_MAX for rule in self.earning_rules):
+            raise ValueError(f"points_per_unit must lie within 0 and {POINTS_PER_UNIT_MAX}")
+        gifts = [one.points for one in self.gestures] + [one.points for one in self.offers]
+        if any(not 1 <= points <= GIFT_POINTS_MAX for points in gifts):
+            raise ValueError(f"gestures and offers give 1 to {GIFT_POINTS_MAX} points")
         if any(rule.condition is not None for rule in self.earning_rules):
             raise ValueError("conditions of earning rules are not evaluated by this version")
         return self

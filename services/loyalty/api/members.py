@@ -118,6 +118,8 @@ class AwardBody(Body):
 
 
 class Award(BaseModel):
+    """`balance` and `debt` are those of the person, as in the member itself."""
+
     entry_id: str
     lot_id: str
     customer_id: str
@@ -181,16 +183,16 @@ async def post_award(
         if body.expires_at is not None and body.expires_at <= now:
             error = {"path": "body.expires_at", "message": "must be in the future"}
             raise Problem(422, "points cannot end before they begin", errors=[error])
-        entry = await awards.award(tx, customer, request_id, gift, now=now)
-        if isinstance(entry, Refused):
-            raise Refusal(entry)
+        given = await awards.award(tx, customer, request_id, gift, now=now)
+        if isinstance(given, Refused):
+            raise Refusal(given)
         return Award(
-            entry_id=entry.id,
-            lot_id=str(entry.lot_id),
+            entry_id=given.entry.id,
+            lot_id=str(given.entry.lot_id),
             customer_id=customer,
             points=gift.points,
-            balance=entry.active_after,
-            debt=entry.debt_after,
+            balance=given.active,
+            debt=given.debt,
             awarded_at=now,
         )
 

@@ -21,9 +21,18 @@ class Gift:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The entry, and what the person has and owes after it, all linked ids together."""
+
+    entry: Entry
+    active: int
+    debt: int
+
+
 async def award(
     tx: Transaction, customer: CustomerId, award_id: str, gift: Gift, *, now: datetime
-) -> Entry | Refused:
+) -> Given | Refused:
     """Books the gift; the account is made when there is none."""
     books = await open_books(
         tx.driver, tx.resources.program, [customer], at=now, opening=[customer]
@@ -38,7 +47,9 @@ async def award(
         qualifying=gift.qualifying,
         expires_at=gift.expires_at,
     )
-    if not isinstance(entry, Refused):
-        await saving.save_books(tx.driver, books)
-        tx.publish_all(books.events)
-    return entry
+    if isinstance(entry, Refused):
+        return entry
+    await saving.save_books(tx.driver, books)
+    tx.publish_all(books.events)
+    accounts = [books.account(one) for one in books.people.ids_of(customer)]
+    return Given(entry, sum(one.active for one in accounts), sum(one.debt for one in accounts))

@@ -94,8 +94,10 @@ async def save_books(driver: Driver, books: Books) -> None:
         _ALLOCATIONS,
         ((one.customer_id, one.lot_id, one.entry_id, one.points) for one in books.allocations),
     )
-    accounts = (books.accounts[one] for one in sorted(books.changed_accounts))
-    await _save(driver, _ACCOUNTS, map(_account_row, accounts))
+    accounts = [books.accounts[one] for one in sorted(books.changed_accounts)]
+    if accounts:
+        done = await driver.execute(_ACCOUNTS, *zip(*map(_account_row, accounts), strict=True))
+        assert done == f"UPDATE {len(accounts)}", "an account was changed that there is not"
 
 
 async def save_orders(driver: Driver, desk: OrderDesk) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from services.loyalty.domain.accounts import Account
 from services.loyalty.domain.books import Happening
+from services.loyalty.domain.redemptions import Redemption
 from services.loyalty.handlers import awards, clock, orders, redemptions
 from services.loyalty.handlers.awards import Gift
 from services.loyalty.main import build
@@ -155,7 +156,7 @@ class Life:
             )
         release_at = self.now + reserve if reserve else None
         enough = self.ledger.redeem(who, name, points, self.now, release_at)
-        assert enough == isinstance(made, redemptions.Redemption)
+        assert enough == isinstance(made, Redemption)
 
     async def settle(self) -> None:
         if not self.ledger.redemptions:
@@ -165,7 +166,7 @@ class Life:
         async with self.service.context.transaction() as tx:
             done = await redemptions.settle(tx, name, to, now=self.now)
         possible = self.ledger.settle(name, to, self.now)
-        assert possible == isinstance(done, redemptions.Redemption)
+        assert possible == isinstance(done, Redemption)
 
     async def jobs(self) -> None:
         """The ledger in memory has none: it catches up with somebody's next event only."""

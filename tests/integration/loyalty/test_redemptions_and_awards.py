@@ -8,12 +8,18 @@ from typing import Any
 import httpx
 import pytest
 
+from services.loyalty.handlers.erasure import erase_customer
 from services.loyalty.main import build
+from services.loyalty.store import loading
 from shared.events.commerce import OrderCompleted, OrderRefunded
 from shared.events.engagement import CustomerErased, CustomerMerged, CustomerUnmerged
 from shared.events.loyalty import PointsAwarded, PointsRedeemed, PointsReleased
+from shared.ids import CustomerId
 from shared.testing.builders import event
 from shared.testing.harness import Running, running
+
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+LAST = "9999-12-31T23:59:59"
 
 
 async def post(
@@ -222,6 +228,34 @@ async def test_an_award_by_hand_counts_and_is_told(database_url: str) -> None:
         assert (await get(service, "/members/new"))["tier"] == "silver"
 
 
+async def test_an_award_answers_with_the_balance_of_the_person(database_url: str) -> None:
+    async with running(build, database_url) as service:
+        await service.feed(
+            event(OrderCompleted, customer="c-1", total="60"),
+            event(CustomerMerged, customer="c-2", survivor_id="c-1"),
+        )
+        reply = await post(service, "/members/c-2/awards", {"points": 5, "reason": "x"})
+        assert (reply.json()["customer_id"], reply.json()["balance"]) == ("c-2", 65)
+
+
+async def test_an_award_that_waited_for_an_erasure_books_on_a_new_account(
+    database_url: str,
+) -> None:
+    async with running(build, database_url) as service:
+        await service.feed(event(OrderCompleted, total="60"))
+        async with service.context.transaction() as tx:
+            await loading.lock_accounts(tx.driver, [CustomerId("c-1")])
+            gift = {"points": 5, "reason": "x"}
+            waiting = asyncio.create_task(post(service, "/members/c-1/awards", gift))
+            async with asyncio.timeout(10):
+                while not await tx.driver.fetchval(_WAITING):
+                    await asyncio.sleep(0.01)
+            await erase_customer(tx, CustomerId("c-1"))
+        assert (await waiting).json()["balance"] == 5
+        assert (await get(service, "/members/c-1"))["balance"]["active"] == 5
+        await check(service)
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -230,6 +264,8 @@ async def test_an_award_by_hand_counts_and_is_told(database_url: str) -> None:
         ("/members/c-1/awards", {"points": 1, "reason": "x", "balance": 9}),
         ("/members/c-1/awards", {"points": 1, "reason": "a\x00b"}),
         ("/members/c-1/awards", {"points": 1, "reason": "x", "expires_at": "2020-01-01T00:00:00Z"}),
+        ("/members/c-1/awards", {"points": 1, "reason": "x", "expires_at": f"{LAST}-14:00"}),
+        ("/members/c-1/awards", {"points": 1, "reason": "x", "expires_at": LAST}),
         ("/members/c%001/awards", {"points": 1, "reason": "x"}),
         ("/members/c-1/redemptions", {"points": -1}),
         ("/members/c-1/redemptions", {"points": 10**12}),
