@@ -54,7 +54,9 @@ CONSENTS = sa.Table(
     sa.Column("granted", sa.Boolean, nullable=False),
     _text("source"),
     _instant("said_at", required=True),
-    sa.CheckConstraint("origin IN ('shop', 'person', 'operator')", name="consents_origin"),
+    _instant("repeated_at"),
+    _instant("contrary_at"),
+    sa.CheckConstraint("origin IN ('shop', 'person', 'operator', 'link')", name="consents_origin"),
 )
 
 JOURNEYS = sa.Table(

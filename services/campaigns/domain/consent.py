@@ -1,24 +1,29 @@
 """Consent: what was said about a channel and purpose, by whom, when; and what follows from it.
 
-Statements of the shop, the person and an operator are kept apart. The shop's keeps the instant
-since when it says what it says, so that an old yes, repeated with every profile it sends, does not
-undo the person's later no; only a new yes (it said no in between) or an operator's does.
+Statements of the shop, the person, an operator and the link in our messages are kept apart. The
+shop's keeps the instant since when it says what it says, so that an old yes, repeated with every
+profile it sends, does not undo the person's later no; only a new yes (it said no in between) or an
+operator's does. The link's can be taken back, and then what was said elsewhere holds again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 # Stands for every purpose of a channel.
 ALL_PURPOSES = "*"
 
-Origin = Literal["shop", "person", "operator"]
+Origin = Literal["shop", "person", "operator", "link"]
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What was said at `at` (the shop: since `at`); `source` names the event or page."""
+    """What was said at `at` (the shop: since `at`); `source` names the event or page.
+
+    Of the shop only: `repeated_at`, when it last said so, and `contrary_at`, when it last said the
+    opposite before that.
+    """
 
     channel: str
     purpose: str
@@ -26,6 +31,8 @@ class Statement:
     granted: bool
     source: str
     at: datetime
+    repeated_at: datetime | None = None
+    contrary_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -46,13 +53,40 @@ Statements = Mapping[tuple[str, str, str], Statement]
 def learn(known: Statements, said: Statement) -> Statement | None:
     """The statement to keep after `said`, or None when nothing changes.
 
-    What happened before the known statement changes nothing; the shop repeating itself neither.
+    Of what came by events the latest counts, whatever the order of arrival, and of one instant a
+    no. Operators and the link are here when they speak, so of theirs the last one does.
     """
     before = known.get(said.key)
     if before is None:
         return said
-    repeated = said.origin == "shop" and before.granted == said.granted
-    return None if repeated or said.at < before.at else said
+    if said.origin == "shop":
+        kept = _fold(before, said)
+        return None if kept == before else kept
+    no_news = said.at == before.at and said.granted and said.origin == "person"
+    return None if said.at < before.at or no_news else said
+
+
+def _fold(before: Statement, said: Statement) -> Statement:
+    """The shop's statement after one more, which may come late.
+
+    A repetition moves the beginning back, unless it said the opposite in between. The opposite in
+    the midst of a stretch parts it; as what came between is forgotten, a yes then counts from the
+    very instant of that no and a no from its last repetition, so that rather too little is sent.
+    """
+    last = before.repeated_at or before.at
+    if said.granted == before.granted:
+        parted = before.contrary_at is not None and said.at <= before.contrary_at
+        since = before.at if parted else min(before.at, said.at)
+        repeated = max(last, said.at)
+        return replace(before, at=since, repeated_at=repeated if repeated > since else None)
+    if said.at > last or (said.at == last and before.granted):
+        return replace(said, contrary_at=last)
+    contrary = max(said.at, before.contrary_at or said.at)
+    since = before.at
+    if said.at >= since:
+        since = said.at if before.granted else last
+    repeated = last if last > since else None
+    return replace(before, at=since, repeated_at=repeated, contrary_at=contrary)
 
 
 def permission(

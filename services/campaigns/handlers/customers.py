@@ -16,7 +16,6 @@ from services.campaigns.store import interventions, people, profiles
 from shared.runtime.db import Transaction
 
 LINK = "unsubscribe link"
-UNDONE = "unsubscribe undone"
 
 
 async def state_consent(
@@ -60,26 +59,22 @@ async def unsubscribe(
 ) -> Intervention | None:
     """Withdraws consent for the message's list, or takes that back; None for a made-up token.
 
-    Undoing restores only what such a link withdrew: it gives no consent that was not there.
+    The link's own statement is all that undoing takes away: what was said elsewhere, before or
+    since, is what holds then.
     """
     tools: Tools = tx.resources
     one = await _of_token(tx, tools, token)
     if one is None or is_erased(one.customer_id):
         return one
     await people.lock(tx.driver, [one.customer_id])
-    if undo and not await _withdrawn_by_link(tx, one):
-        return one
-    said = Statement(one.channel, one.purpose, "person", undo, UNDONE if undo else LINK, now)
-    await keep_statements(tx, [(one.customer_id, said)])
+    said = Statement(one.channel, one.purpose, "link", False, LINK, now)
+    if undo:
+        await profiles.take_back(tx.driver, one.customer_id, said.key)
+    else:
+        await keep_statements(tx, [(one.customer_id, said)])
     return one
 
 
 async def _of_token(tx: Transaction, tools: Tools, token: str) -> Intervention | None:
     name = intervention_of(token, tools.signing_secret)
     return (await interventions.by_id(tx.driver, [name])).get(name) if name else None
-
-
-async def _withdrawn_by_link(tx: Transaction, one: Intervention) -> bool:
-    known = await profiles.load_statements(tx.driver, [one.customer_id])
-    last = known[one.customer_id].get((one.channel, one.purpose, "person"))
-    return last is not None and not last.granted and last.source == LINK

@@ -15,8 +15,10 @@ _TABLES = (
         granted BOOLEAN NOT NULL,
         source TEXT NOT NULL,
         said_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        repeated_at TIMESTAMP WITH TIME ZONE,
+        contrary_at TIMESTAMP WITH TIME ZONE,
         PRIMARY KEY (customer_id, channel, purpose, origin),
-        CONSTRAINT consents_origin CHECK (origin IN ('shop', 'person', 'operator'))
+        CONSTRAINT consents_origin CHECK (origin IN ('shop', 'person', 'operator', 'link'))
     )
     """,
     """

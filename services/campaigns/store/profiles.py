@@ -20,16 +20,24 @@ SET value = excluded.value, problem = excluded.problem, set_at = excluded.set_at
 WHERE traits.set_at <= excluded.set_at
 """
 _LOAD_CONSENTS = """
-SELECT customer_id, channel, purpose, origin, granted, source, said_at FROM consents
+SELECT customer_id, channel, purpose, origin, granted, source, said_at, repeated_at, contrary_at
+FROM consents
 WHERE customer_id = ANY($1::text[]) ORDER BY customer_id, channel, purpose, origin
 """
 _SAVE_CONSENTS = """
-INSERT INTO consents (customer_id, channel, purpose, origin, granted, source, said_at)
+INSERT INTO consents (customer_id, channel, purpose, origin, granted, source, said_at, repeated_at,
+    contrary_at)
 SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::text[], $7::timestamptz[]
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::text[], $7::timestamptz[],
+    $8::timestamptz[], $9::timestamptz[]
 )
 ON CONFLICT (customer_id, channel, purpose, origin) DO UPDATE
-SET granted = excluded.granted, source = excluded.source, said_at = excluded.said_at
+SET granted = excluded.granted, source = excluded.source, said_at = excluded.said_at,
+    repeated_at = excluded.repeated_at, contrary_at = excluded.contrary_at
+"""
+_TAKE_BACK = """
+DELETE FROM consents
+WHERE customer_id = $1 AND channel = $2 AND purpose = $3 AND origin = $4
 """
 
 Statements = dict[tuple[str, str, str], Statement]
@@ -83,7 +91,14 @@ async def save_statements(driver: Driver, said: Mapping[str, Statements]) -> Non
         [one.granted for _, one in rows],
         [one.source for _, one in rows],
         [one.at for _, one in rows],
+        [one.repeated_at for _, one in rows],
+        [one.contrary_at for _, one in rows],
     )
+
+
+async def take_back(driver: Driver, customer: str, key: tuple[str, str, str]) -> None:
+    """Forgets a statement (channel, purpose, origin), as if it had not been made."""
+    await driver.execute(_TAKE_BACK, customer, *key)
 
 
 async def load_statements(driver: Driver, ids: Collection[str]) -> dict[str, Statements]:
@@ -97,6 +112,8 @@ async def load_statements(driver: Driver, ids: Collection[str]) -> dict[str, Sta
             row["granted"],
             row["source"],
             row["said_at"],
+            row["repeated_at"],
+            row["contrary_at"],
         )
         found[row["customer_id"]][one.key] = one
     return found

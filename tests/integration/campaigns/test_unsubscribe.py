@@ -1,6 +1,7 @@
 """The link in a message: looking changes nothing, the button does, twice does no harm."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.campaigns.main import build
-from shared.events.engagement import CustomerErased, MessageUnsubscribed
+from shared.events.engagement import CustomerErased, MessageComplained, MessageUnsubscribed
 from shared.testing.builders import event
 from shared.testing.harness import Running
 from tests.integration.campaigns.conftest import crossed, joined
@@ -85,6 +86,23 @@ async def test_a_mistake_can_be_undone_and_undoing_gives_no_consent_that_was_not
     await campaigns.client.post(link, data={"List-Unsubscribe": "Undo"})
     assert await allowed(campaigns)
     await campaigns.feed(event(MessageUnsubscribed, message_id="other", channel="email"))
+    await campaigns.client.post(link, data={"List-Unsubscribe": "Undo"})
+    assert not await allowed(campaigns)
+
+
+async def test_undoing_restores_what_was_there_before_the_click(
+    campaigns: Running, outbox: Outbox
+) -> None:
+    """A complaint that stood before the click stands after its undoing."""
+    link = await sent_link(campaigns, outbox)
+    before = await everything(campaigns)
+    await campaigns.client.post(link, data=ONE_CLICK)
+    await campaigns.client.post(link, data={"List-Unsubscribe": "Undo"})
+    assert await everything(campaigns) == before
+    await campaigns.feed(event(MessageComplained, message_id="m", channel="email"))
+    campaigns.clock.advance(timedelta(days=1))
+    await campaigns.client.post(link, data=ONE_CLICK)
+    campaigns.clock.advance(timedelta(days=1))
     await campaigns.client.post(link, data={"List-Unsubscribe": "Undo"})
     assert not await allowed(campaigns)
 

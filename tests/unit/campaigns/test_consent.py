@@ -1,6 +1,12 @@
 """Consent: whose statement counts, and that an old yes cannot undo a no."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.campaigns.domain.consent import Origin, Statement, learn, permission, stated
 
@@ -61,3 +67,71 @@ def test_a_table_of_consent_becomes_statements_in_a_fixed_order() -> None:
         ("email", "b", True),
         ("sms", "x", True),
     ]
+
+
+def test_an_old_yes_that_arrives_late_moves_the_beginning_back() -> None:
+    early, late, no = statement(True, 0), statement(True, 2), statement(False, 1, "person")
+    assert not may(early, no, late)
+    assert not may(late, no, early)
+
+
+def test_an_old_yes_before_an_old_no_does_not() -> None:
+    assert may(statement(False, 1), statement(True, 3), statement(True, 0))
+    said = after(statement(False, 1), statement(True, 3), statement(True, 0))
+    assert [one.at for one in said.values()] == [NOON + 3 * DAY]
+
+
+def since_of(said: Sequence[Statement]) -> tuple[bool, datetime]:
+    """What the shop says, and since when: read off all it ever said. Of one instant a no counts."""
+    no = max((one.at for one in said if not one.granted), default=NOON - DAY)
+    yes = max((one.at for one in said if one.granted), default=NOON - DAY)
+    if yes > no:
+        return True, min(one.at for one in said if one.granted and one.at > no)
+    return False, min(one.at for one in said if not one.granted and one.at >= yes)
+
+
+SHOP = st.lists(st.builds(statement, st.booleans(), st.integers(0, 8)), min_size=1, max_size=7)
+OTHERS = st.lists(
+    st.one_of(
+        st.builds(statement, st.just(False), st.integers(0, 8), st.just("person")),
+        st.builds(statement, st.booleans(), st.integers(0, 8), st.just("operator")),
+    ),
+    max_size=2,
+    unique_by=lambda one: one.origin,
+)
+
+
+def in_order(said: Sequence[Statement]) -> list[Statement]:
+    return sorted(said, key=lambda one: (one.at, not one.granted))
+
+
+@settings(deadline=None)
+@given(SHOP)
+def test_in_the_order_of_time_the_shop_s_statement_is_exact(said: list[Statement]) -> None:
+    (kept,) = after(*in_order(said)).values()
+    assert (kept.granted, kept.at) == since_of(said)
+
+
+@settings(max_examples=500, deadline=None)
+@given(SHOP, OTHERS, st.randoms(use_true_random=False))
+def test_no_order_of_arrival_permits_what_the_order_of_time_forbids(
+    shop: list[Statement], others: list[Statement], dice: Random
+) -> None:
+    arriving = [*shop, *others]
+    dice.shuffle(arriving)
+    known = after(*arriving)
+    kept = known["email", "retention", "shop"]
+    assert kept.granted == since_of(shop)[0]
+    if may(*arriving):
+        assert may(*in_order([*shop, *others]))
+
+
+@settings(deadline=None)
+@given(SHOP, st.booleans(), st.randoms(use_true_random=False))
+def test_while_the_shop_repeats_itself_the_order_of_arrival_does_not_matter(
+    shop: list[Statement], granted: bool, dice: Random
+) -> None:
+    same = [replace(one, granted=granted) for one in shop]
+    shuffled = [*same]
+    dice.shuffle(shuffled)
+    assert after(*shuffled) == after(*in_order(same))
