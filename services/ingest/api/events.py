@@ -138,7 +138,8 @@ def event_types() -> tuple[EventType, ...]:
 )
 async def post_events(request: Request, context: Ctx, _: CanIngest) -> Response:
     """Answers 202 when the broker has the accepted events. An event sent again with the same `id`
-    counts once, as does the same order, refund or ticket under another id."""
+    counts once, as does the same order or refund under another id, and a ticket's opening or
+    resolving that says the same (`data` and `occurred_at`)."""
     response = await answer(context, request.scope, request.receive)
     return _Passed(response) if response is not None else Response(status_code=_CLIENT_CLOSED)
 

@@ -1,9 +1,11 @@
-"""What happens once in a shop's life whatever the event's id: an order, a refund, a ticket.
+"""What happens once in a shop's life whatever the event's id: an order, a refund, a ticket's turn.
 
 A shop that sends an order again under a new event id must not pay its points twice. The names are
-the shop's own, so they hold across its sources, and they are remembered for ever.
+the shop's own, so they hold across its sources, and they are remembered for ever. A ticket may be
+reopened and resolved again: there only what says the same is a repetition.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,10 +20,13 @@ _KEY_FIELDS = {
     TicketOpened.type_name(): ("ticket_id",),
     TicketResolved.type_name(): ("ticket_id",),
 }
+_RECURRING = frozenset({TicketOpened.type_name(), TicketResolved.type_name()})
+_DIGEST_BYTES = 16
 
 
 class BusinessKey(NamedTuple):
-    """`kind` is the event's type, `key` the shop's name for what happened."""
+    """`kind` is the event's type, `key` the shop's name for what happened; where that may happen
+    again, with a digest of what was said."""
 
     kind: str
     key: str
@@ -32,7 +37,17 @@ def business_key(event: IntakeEvent) -> BusinessKey | None:
     fields = _KEY_FIELDS.get(event.type)
     if fields is None:
         return None
-    return BusinessKey(event.type, "\x1f".join(getattr(event.data, field) for field in fields))
+    parts = [getattr(event.data, field) for field in fields]
+    if event.type in _RECURRING:
+        parts.append(_said(event))
+    return BusinessKey(event.type, "\x1f".join(parts))
+
+
+def _said(event: IntakeEvent) -> str:
+    """A digest of what an event says and of when, if it says when: equal for a copy sent again,
+    however it is spelled, whoever it names and wherever it came from."""
+    said = event.model_dump_json(include={"data", "occurred_at"}, exclude_none=True)
+    return hashlib.blake2b(said.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def firsts(keys: Sequence[BusinessKey | None]) -> dict[BusinessKey, int]:

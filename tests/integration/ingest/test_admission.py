@@ -70,6 +70,25 @@ async def test_refunds_and_tickets_count_once_by_their_own_names(service: Runnin
     assert len(service.published(TicketResolved)) == 1
 
 
+async def test_a_ticket_that_is_reopened_and_resolved_again_counts_again(service: Running) -> None:
+    def told(kind: str, hour: int, **data: Any) -> dict[str, Any]:
+        data = {"ticket_id": "t-1"} | data
+        at = f"2026-03-01T{hour:02}:00:00Z"
+        return {"type": f"ticket.{kind}", "customer_id": "c-1", "occurred_at": at, "data": data}
+
+    history = [
+        told("opened", 8, channel="email"),
+        told("resolved", 9, satisfaction=5),
+        told("opened", 10, channel="email"),
+        told("resolved", 11, satisfaction=1),
+    ]
+
+    await tell(service, *history, *history)
+
+    assert len(service.published(TicketOpened)) == 2
+    assert [one.data.satisfaction for one in service.published(TicketResolved)] == [5, 1]
+
+
 async def test_a_known_id_with_other_content_is_a_dead_letter(service: Running) -> None:
     await tell(service, visit(id="e-1"), visit(id="e-1", data={"url": "/other"}))
 
