@@ -20,7 +20,12 @@ Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 # Not a lock of a table, which would keep autovacuum from it.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('insights.people', 0))"
 _NOTE = "INSERT INTO recounts (customer_id) SELECT unnest($1::text[])"
-_NOTED = "SELECT DISTINCT customer_id FROM recounts"
+_NOTED = """
+SELECT DISTINCT customer_id FROM (SELECT customer_id FROM recounts ORDER BY serial LIMIT $1)
+"""
+# A reader adds no more than these. Only where the job is far behind are there more, and then the
+# overview is behind by a little rather than late.
+_PENDING_MAX = 10_000
 _TAKE = """
 DELETE FROM recounts WHERE serial IN (SELECT serial FROM recounts ORDER BY serial LIMIT $1)
 RETURNING customer_id
@@ -122,7 +127,7 @@ async def recount(driver: Driver, rows_max: int) -> bool:
 
 async def pending(driver: Driver) -> Sums:
     """What the sums lack of what is noted."""
-    noted = [row["customer_id"] for row in await driver.fetch(_NOTED)]
+    noted = [row["customer_id"] for row in await driver.fetch(_NOTED, _PENDING_MAX)]
     return moved(*await _states(driver, noted)) if noted else Sums()
 
 

@@ -103,7 +103,6 @@ async def test_all_public_topics_are_heard_and_nothing_else() -> None:
         (overview.ACTIVE, (NOON.date(), day(3, 3).date(), None), "days_active"),
         (overview.TALLIES, (NOON.date(), day(3, 3).date(), None), "days_day_kind"),
         (overview.ORDERS, (NOON, day(3, 3), None), "orders_at"),
-        (overview.BUYERS, (NOON, day(3, 3), None), "orders_at"),
         (overview.REFUNDS, (NOON, day(3, 3), None), "refunds_at"),
         (overview.ORDERS, (NOON, day(3, 3), None), "cancellations_order_id"),
         (overview.REFUNDS, (NOON, day(3, 3), None), "cancellations_order_id"),
