@@ -1,16 +1,18 @@
 """How much is measured: sizes of a real run, and of one that only shows that everything works."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 Say = Callable[[str], None]
+Side = TypeVar("Side")
 # Fewer rounds say too little to be kept.
 ROUNDS_MIN = 5
 # On two quiet cores, by section: seconds besides the rounds, and seconds a round.
 DURATIONS: Mapping[str, tuple[float, float]] = {
     "intake": (60, 35),
     "scoring": (150, 60),
-    "latency": (60, 100),
+    "latency": (60, 105),
     "growth": (150, 55),
     "memory": (510, 0),
 }
@@ -18,6 +20,12 @@ DURATIONS: Mapping[str, tuple[float, float]] = {
 
 def silent(_line: str) -> None:
     """Nobody listens."""
+
+
+def turns(sides: Sequence[Side], number: int) -> list[Side]:
+    """Who is measured first in a round changes from round to round."""
+    start = number % len(sides)
+    return [*sides[start:], *sides[:start]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Plan:
     # At most so many of the real log's; it has about 24,000.
     scoring_real_events: int = 30_000
 
-    latency_seconds: float = 12.0
+    latency_seconds: float = 15.0
     latency_rates: tuple[int, ...] = (100, 1_000)
 
     growth_customers: tuple[int, int] = (10_000, 500_000)

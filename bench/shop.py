@@ -100,14 +100,6 @@ class _Shop:
         return kind, visitor
 
 
-def first_orders(*, seed: str, count: int, at: datetime) -> Iterator[Happening]:
-    """One order each of customers that nobody has heard of."""
-    dice = Random(seed)
-    for serial in range(count):
-        name = f"{seed}-{serial}"
-        yield Happening(f"evt-{name}", "order.completed", f"new-{name}", at, _order(dice, name))
-
-
 def histories(*, seed: str, until: datetime) -> list[Happening]:
     """The lives of the archetypes, in order of time: each has its own rhythm of orders."""
     lived: list[Happening] = []

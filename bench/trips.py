@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import quantiles
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
@@ -18,6 +18,14 @@ from bench.load import HOST, content_length
 ARRIVE_SECONDS = 180.0
 _PERCENTILES = 100
 _MILLISECONDS = 1_000
+
+
+class Item(NamedTuple):
+    """What is sent; only that which is timed will be waited for."""
+
+    name: str
+    value: bytes
+    is_timed: bool = True
 
 
 @dataclass(slots=True)
@@ -57,20 +65,21 @@ class Trips:
 
 async def travel(
     trips: Trips,
-    items: Sequence[tuple[str, bytes]],
+    items: Sequence[Item],
     rate: float,
     send: Callable[[str, bytes], Awaitable[None]],
 ) -> None:
-    """Sends each item when it is due; returns when all have been seen."""
+    """Sends each item when it is due; returns when all that are timed have been seen."""
     sending: set[asyncio.Task[None]] = set()
     started = time.monotonic()
-    for number, (name, value) in enumerate(items):
+    for number, item in enumerate(items):
         due = started + number / rate
         wait = due - time.monotonic()
         if wait > 0:
             await asyncio.sleep(wait)
-        trips.leave(name, due)
-        task = asyncio.ensure_future(send(name, value))
+        if item.is_timed:
+            trips.leave(item.name, due)
+        task = asyncio.ensure_future(send(item.name, item.value))
         sending.add(task)
         task.add_done_callback(sending.discard)
     await asyncio.gather(*sending)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench import known, upkeep
 from bench.figures import Aim, Series, Table, compared
-from bench.plan import Plan
+from bench.plan import Plan, turns
 from bench.processor import Group, Meter
 from bench.sandbox import Sandbox, sandbox
 from bench.sections.scoring import SIDE_SECONDS, WARM_SHARE
@@ -41,7 +41,7 @@ async def _measure(plan: Plan) -> Table:
             await known.copy(pair, one.database, one.customers)
             await upkeep.keep_up(pair, one.database)
         for number in range(plan.warm_rounds + plan.rounds):
-            for one in shops if number % 2 else shops[::-1]:
+            for one in turns(shops, number):
                 reading = await _one(plan, pair, one, number)
                 plan.say(
                     f"growth round {number + 1}, {one.customers:,} customers: "

@@ -15,7 +15,7 @@ from typing import Literal
 from bench.figures import Aim, Row, Series, Table, compared
 from bench.floors.door import TOPIC
 from bench.load import Outcome
-from bench.plan import Plan
+from bench.plan import Plan, turns
 from bench.processor import Group, Meter, Usage
 from bench.sandbox import Sandbox, sandbox, wait_for
 from shared.clock import wall_now
@@ -107,7 +107,7 @@ def _interleaved(
     for door in doors:
         _one(plan, pair, door, max(1, requests // 4), batch, "warm")
     for number in range(plan.rounds):
-        for door in doors if number % 2 else doors[::-1]:
+        for door in turns(doors, number):
             reading = _one(plan, pair, door, requests, batch, f"r{number}")
             plan.say(
                 f"intake {batch:>3} round {number + 1} {door.side}: "

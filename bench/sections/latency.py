@@ -6,9 +6,10 @@ of the way is the path itself.
 
 « Visible » is when a reader of `scoring.assessments` has the assessment that the order caused. It
 left scoring after the commit that made it readable over HTTP too, so this is the later of the two,
-and watching it costs the platform nothing but one more reader of one topic. Every order is a new
-customer's: the heaviest kind, as it is linked, assessed and told in all its parts. Beside it, in
-the same run, a record of like size through the bare broker and back.
+and watching it costs the platform nothing but one more reader of one topic. What is posted is the
+shop's usual mix; its orders, each of a new customer, are timed: the heaviest kind, as it is linked,
+assessed and told in all its parts. Beside it, in the same run, records of like size through the
+bare broker and back.
 """
 
 import asyncio
@@ -25,8 +26,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from bench import shop
 from bench.figures import Aim, Row, Series, Table, compared
 from bench.load import ACCEPTED, request_of
-from bench.plan import Plan
-from bench.trips import Trips, pool, seeing, travel
+from bench.plan import Plan, turns
+from bench.trips import Item, Trips, pool, seeing, travel
 from bench.whole import catch_up, disturbances, pids_of, whole_platform
 from shared.events.topics import ASSESSMENTS, EVENTS, RECEIVED, Topic
 from shared.runtime.kafka import KafkaLog
@@ -37,6 +38,7 @@ BARE_TOPIC = "bench.bare"
 BYSTANDERS = ("campaigns", "loyalty", "webhooks", "insights", "scoring")
 PERCENTILES = (50, 95, 99)
 STAGES = ("door", "admission", "assessment", "reader")
+CUSTOMERS = 20_000
 CONNECTIONS = 64
 # A shop that grows from nothing to thousands of orders within a minute would fit its model at every
 # step and assess everybody anew: true, but not what is asked here.
@@ -100,7 +102,7 @@ async def _rounds(
     found: dict[int, list[_Round]] = {rate: [] for rate in rates}
     for number in range(plan.rounds):
         for rate in rates:
-            one = await _one(plan, platform, rate, f"{label}-{number}", bare_first=number % 2 == 0)
+            one = await _one(plan, platform, rate, f"{label}-{number}", number)
             found[rate].append(one)
             plan.say(
                 f"latency {rate:,}/s {label} round {number + 1}: "
@@ -110,28 +112,19 @@ async def _rounds(
     return found
 
 
-async def _one(
-    plan: Plan, platform: Platform, rate: int, label: str, *, bare_first: bool
-) -> _Round:
+async def _one(plan: Plan, platform: Platform, rate: int, label: str, number: int) -> _Round:
     """Both sides; what the platform's causes is done before anything else begins."""
-
-    async def bare() -> Trips:
-        return await _bare(platform.bootstrap, rate, label, plan.latency_seconds)
-
-    async def through() -> tuple[Trips, dict[str, float]]:
-        found = await _through(platform, rate, label, plan.latency_seconds)
-        await asyncio.to_thread(catch_up, platform)
-        return found
-
-    if bare_first:
-        floor = await bare()
-        ours, stages = await through()
-    else:
-        ours, stages = await through()
-        floor = await bare()
+    trips: dict[str, Trips] = {}
+    stages: dict[str, float] = {}
+    for side in turns(("bare", "ours"), number):
+        if side == "bare":
+            trips[side] = await _bare(platform.bootstrap, rate, label, plan.latency_seconds)
+        else:
+            trips[side], stages = await _through(platform, rate, label, plan.latency_seconds)
+            await asyncio.to_thread(catch_up, platform)
     return _Round(
-        {number: floor.percentile(number) for number in PERCENTILES},
-        {number: ours.percentile(number) for number in PERCENTILES},
+        {one: trips["bare"].percentile(one) for one in PERCENTILES},
+        {one: trips["ours"].percentile(one) for one in PERCENTILES},
         stages,
     )
 
@@ -144,7 +137,9 @@ async def _bare(kafka: str, rate: int, label: str, seconds: float) -> Trips:
     async def send(name: str, value: bytes) -> None:
         await producer.send_and_wait(BARE_TOPIC, value, key=name.encode())
 
-    items = [(f"{label}-{rate}-{one}", bytes(_RECORD_BYTES)) for one in range(int(rate * seconds))]
+    items = [
+        Item(f"{label}-{rate}-{one}", bytes(_RECORD_BYTES)) for one in range(int(rate * seconds))
+    ]
     try:
         async with seeing(kafka, BARE_TOPIC, lambda record: trips.saw(record.key.decode())):
             await travel(trips, items, rate, send)
@@ -157,7 +152,7 @@ async def _through(
     platform: Platform, rate: int, label: str, seconds: float
 ) -> tuple[Trips, dict[str, float]]:
     trips = Trips()
-    items = list(_orders(f"{label}-{rate}", int(rate * seconds), platform.keys["ingest"]))
+    items = list(_posts(f"{label}-{rate}", int(rate * seconds), platform.keys["ingest"]))
     port = urlsplit(platform.urls["ingest"]).port
     assert port is not None
     async with _stamped(platform.bootstrap) as stamps, pool(port, CONNECTIONS) as client:
@@ -176,10 +171,13 @@ async def _through(
     return trips, _stages(trips, times)
 
 
-def _orders(seed: str, count: int, key: str) -> Iterable[tuple[str, bytes]]:
-    """(event id, request): first orders of as many customers."""
-    for one in shop.first_orders(seed=seed, count=count, at=shop.wall_now()):
-        yield one.id, request_of(shop.intake_body(one), f"Bearer {key}")
+def _posts(seed: str, count: int, key: str) -> Iterable[Item]:
+    """One event a request. Every order is of a customer of its own, so that it changes a score."""
+    until = shop.wall_now()
+    for one in shop.happenings(seed=seed, count=count, customers=CUSTOMERS, until=until):
+        is_order = one.type == "order.completed"
+        posted = replace(one, customer_id=f"new-{one.id}") if is_order else one
+        yield Item(one.id, request_of(shop.intake_body(posted), f"Bearer {key}"), is_order)
 
 
 Stamps = dict[str, dict[str, float]]
@@ -254,9 +252,9 @@ def _table(found: _Found) -> Table:
         "Latency: from posted to assessment visible, beside a bare Kafka round trip",
         tuple(rows),
         (
-            "Open loop: a trip begins when it is due. Orders of new customers, one a request, the "
-            "dearest kind of event. Visible: read from scoring.assessments, which is after it can "
-            "be read over HTTP.",
+            "Open loop: a trip begins when it is due. The shop's usual mix, one event a request; "
+            "its orders (22 in 100), of customers nobody knows yet, are timed. Visible: read from "
+            "scoring.assessments, which is after it can be read over HTTP.",
             "All services run and work on the same cores as the client. Between sides everybody "
             "catches up. The model is not fitted meanwhile.",
             "The path alone: only what an order passes (ingest, its worker, scoring's worker).",

@@ -16,7 +16,7 @@ from bench.counter import Counter
 from bench.figures import Aim, Row, Series, Table, compared
 from bench.floors.assessing import NEWS_TOPIC
 from bench.known import ARCHETYPES_DATABASE, Segment
-from bench.plan import Plan
+from bench.plan import Plan, turns
 from bench.processor import Group, Meter
 from bench.sandbox import Sandbox, sandbox
 from bench.watching import Applied, Counted, Window, window
@@ -64,7 +64,7 @@ async def _measure(plan: Plan) -> Table:
                 customers=plan.scoring_customers,
             )
             run = _Run(plan, pair, segment, number)
-            for side in _turns(number):
+            for side in turns((OURS, NAIVE, QUIX), number):
                 await _settle(pair)
                 found[side].append(await _SIDES[side](run))
                 plan.say(f"scoring round {number + 1} {side}: {_told(found[side][-1])}")
@@ -77,12 +77,6 @@ async def _measure(plan: Plan) -> Table:
     for windows in found.values():
         del windows[: plan.warm_rounds]
     return _table(plan, found)
-
-
-def _turns(number: int) -> tuple[str, ...]:
-    order = (OURS, NAIVE, QUIX)
-    start = number % len(order)
-    return order[start:] + order[:start]
 
 
 async def _settle(pair: Sandbox) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.machine import describe_commit
-from bench.plan import DURATIONS, ROUNDS_MIN, Plan, quick
+from bench.plan import DURATIONS, ROUNDS_MIN, Plan, quick, turns
 from bench.progress import announcement, paced
 
 
@@ -21,6 +21,11 @@ from bench.progress import announcement, paced
 )
 def test_only_full_sizes_and_enough_rounds_are_kept(plan: Plan, *, is_kept: bool) -> None:
     assert plan.is_kept is is_kept
+
+
+def test_everybody_begins_in_turn() -> None:
+    assert [turns(("ours", "floor"), number)[0] for number in range(3)] == ["ours", "floor", "ours"]
+    assert [turns("abc", number) for number in (1, 2)] == [["b", "c", "a"], ["c", "a", "b"]]
 
 
 def test_everything_fits_into_forty_minutes() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bench.counter import Counter
 from bench.processor import Group, Meter, Usage
-from bench.trips import Trips
+from bench.trips import Item, Trips, travel
 from bench.watching import Counted, Window, until, window
 from stack.child import Child
 
@@ -84,3 +84,19 @@ async def test_what_is_done_afterwards_counts_as_processor_time_but_not_in_the_r
 
     assert found.usage["self"] >= 0.18
     assert found.seconds < 0.18
+
+
+async def test_only_what_is_timed_is_waited_for_but_all_is_sent() -> None:
+    trips = Trips()
+    sent: list[str] = []
+
+    async def send(name: str, _value: bytes) -> None:
+        sent.append(name)
+        if name == "order":
+            trips.saw(name)
+
+    items = [Item("view", b"", is_timed=False), Item("order", b""), Item("mail", b"", False)]
+    await travel(trips, items, 1_000, send)
+
+    assert sent == ["view", "order", "mail"]
+    assert trips.seen.keys() == {"order"}
