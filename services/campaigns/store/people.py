@@ -58,17 +58,30 @@ async def lock(driver: Driver, ids: Iterable[str]) -> dict[str, Person]:
 
 
 async def lock_known(driver: Driver, ids: Iterable[str]) -> dict[str, Person]:
-    """As `lock`, for ids that may be unknown and then stay so: nothing is stored about them."""
-    people = await find(driver, ids)
-    await driver.execute(_LOCK, all_ids(people.values()))
-    return people
+    """As `lock`, for ids that may be unknown and then stay so: nothing is stored about them.
+
+    Who is who may change while we wait for a lock, so it is read again under the locks, until it
+    stays the same: a person's rows are then all ours, and nobody can merge them any more.
+    """
+    wanted = sorted(set(ids))
+    locked: set[str] = set()
+    while True:
+        people = await find(driver, wanted)
+        rows = all_ids(people.values())
+        if locked.issuperset(rows):
+            return people
+        await driver.execute(_LOCK, rows)
+        locked.update(rows)
 
 
 async def lock_free(driver: Driver, ids: Iterable[str]) -> dict[str, Person]:
-    """Locks the persons whom nobody else has locked; the others are left out."""
-    people = await find(driver, ids)
+    """Locks the persons whom nobody else has locked; the others are left out, and whoever was
+    merged with somebody before we had the lock."""
+    wanted = sorted(set(ids))
+    people = await find(driver, wanted)
     rows = await driver.fetch(_LOCK_FREE, all_ids(people.values()))
     locked = {row["customer_id"] for row in rows}
+    people = await find(driver, wanted)
     return {one: person for one, person in people.items() if locked.issuperset(person.ids)}
 
 
