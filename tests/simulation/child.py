@@ -1,14 +1,15 @@
-"""A worker process for the fault tests: `python -m tests.simulation.child ours|naive REPLICA PORT`.
+"""A worker process for the fault tests: `python -m tests.simulation.child VARIANT REPLICA PORT`.
 
-`ours` is the counting service on the real runtime; `naive` is the negative control.
+`ours` is the counting service on the real runtime, others lack a part of it (`variants.py`), and
+`naive` is the textbook recipe.
 """
 
 import os
 import sys
 
 from shared.runtime.app import run
-from tests.integration.runtime.counting import build
 from tests.simulation import naive
+from tests.simulation.variants import variant
 
 
 def main() -> int:
@@ -21,7 +22,7 @@ def main() -> int:
             int(os.environ["LOYALTY_BATCH_RECORDS_MAX"]),
         )
         return 0
-    return run(build, roles=frozenset({"consumer", "jobs"}), port=port, replica=replica)
+    return run(variant(recipe), roles=frozenset({"consumer", "jobs"}), port=port, replica=replica)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,22 @@
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError
 
 from shared.events.commerce import OrderCompleted
 from shared.events.topics import EVENTS, POINTS, TOPICS
@@ -27,6 +32,10 @@ from tests.integration.runtime.counting import build
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 180.0
+# 1 is what fits in everybody's test run; 50 is the full figure of every promise (docs/HACKING.md).
+SEED = int(os.environ.get("TENURE_SIMULATION_SEED", random.randrange(10_000)))
+SCALE = int(os.environ.get("TENURE_SIMULATION_SCALE", "1"))
+GROUP = "loyalty"
 
 
 @dataclass(slots=True)
@@ -41,8 +50,10 @@ class World:
     starts: int = 0
     recipe: str = "ours"
     ports: dict[str, int] = field(default_factory=dict)
+    broker_log: Path | None = None
 
     async def prepare(self) -> None:
+        print(f"TENURE_SIMULATION_SEED={SEED}")
         await KafkaLog(RuntimeSettings(kafka=self.bootstrap)).ensure_topics(TOPICS)
         await migrate(self.database_url, "loyalty", build().migrations)
 
@@ -80,6 +91,32 @@ class World:
     async def get(self, replica: str, path: str) -> httpx.Response:
         async with httpx.AsyncClient() as client:
             return await client.get(f"http://127.0.0.1:{self.ports[replica]}{path}")
+
+    async def metric(self, replica: str, name: str) -> float:
+        """The sum of a counter or gauge over its labels; 0 while there is nobody to ask."""
+        try:
+            text = (await self.get(replica, "/metrics")).text
+        except httpx.TransportError:
+            return 0.0
+        rows = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in rows)
+
+    def frozen(self, replica: str) -> bool:
+        """Whether the process is stopped by SIGSTOP at this moment."""
+        stat = Path(f"/proc/{self.workers[replica].pid}/stat").read_text()
+        return stat.rsplit(")", 1)[1].split()[0] == "T"
+
+    def rebalances(self) -> list[str]:
+        """Why the broker dealt out the group's partitions anew, each time, by its own log."""
+        assert self.broker_log is not None
+        lines = self.broker_log.read_text().splitlines()
+        return [
+            line.split("(reason: ")[1] for line in lines if f"to rebalance group {GROUP} " in line
+        ]
+
+    async def owners(self) -> dict[str, frozenset[int]]:
+        """The group as the broker sees it: which partitions of the events each replica has."""
+        return await owners(self.bootstrap, GROUP)
 
     def signal(self, replica: str, number: signal.Signals) -> None:
         self.workers[replica].send_signal(number)
@@ -164,8 +201,40 @@ class World:
         return ids
 
 
-def history(orders: int, customers: int, repeated_every: int) -> tuple[list[OrderCompleted], int]:
-    """Orders in time order, every n-th of them sent again later; and how many are distinct."""
+async def owners(bootstrap: str, group: str) -> dict[str, frozenset[int]]:
+    """Replica → partitions of `ingest.events`, once the group is stable; empty until then."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_consumer_groups([group])
+    except KafkaError:  # the coordinator of a group that nobody has joined yet
+        return {}
+    finally:
+        await admin.close()
+    ((_error, _group, state, _type, _protocol, members, *_),) = answer.groups
+    if state != "Stable":
+        return {}
+    found = {}
+    for member_id, _client, _host, _metadata, assigned, *_ in members:
+        topics = dict(ConsumerProtocolMemberAssignment.decode(assigned).assignment)
+        # A static member's id is its group's and its replica's name, then a UUID of 36 characters.
+        found[member_id[len(group) + 1 : -37]] = frozenset(topics.get(EVENTS.name, ()))
+    return found
+
+
+def inversions(seen: Mapping[str, Sequence[str]]) -> int:
+    """How many effects were applied after one that comes later in their customer's history."""
+    return sum(earlier > later for orders in seen.values() for earlier, later in pairwise(orders))
+
+
+def history(
+    orders: int, customers: int, repeated_every: int = 0
+) -> tuple[list[OrderCompleted], int]:
+    """Orders in time order, and how many are distinct.
+
+    With `repeated_every` = n a client sends an earlier one again after each n-th; with 0 nobody
+    repeats anything, so whatever counts twice was handled twice.
+    """
     distinct = [
         event(OrderCompleted, id=f"e-{n}", customer=f"c-{n % customers}", order_id=f"o-{n:06}")
         for n in range(orders)
@@ -173,7 +242,7 @@ def history(orders: int, customers: int, repeated_every: int) -> tuple[list[Orde
     sent: list[OrderCompleted] = []
     for n, one in enumerate(distinct):
         sent.append(one)
-        if n % repeated_every == 0:
+        if repeated_every and n % repeated_every == 0:
             sent.append(distinct[n // 2])
     return sent, len(distinct)
 

@@ -1,5 +1,8 @@
 """Replays the first invoices of the real log through a platform, and takes its final state.
 
+Posting goes on while a disturbance does its work; it only slows down, so that there is something to
+disturb until the end.
+
 A snapshot holds what must be equal after any disturbance: the inputs of scores, the ledger, and the
 deliveries. Times of recording, batch numbers and places in a sequence are left out: two undisturbed
 runs differ in them too.
@@ -8,9 +11,8 @@ runs differ in them too.
 import asyncio
 import json
 import os
-import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,17 +22,26 @@ import asyncpg
 import httpx
 
 from shared.clock import monotonic_seconds
+from shared.runtime.failpoints import FailPoints
 from shared.testing.receiver import Receiver, receiving
 from stack.demo.happening import Happening
 from stack.demo.online_retail import load
 from stack.demo.sender import Sender
 from stack.demo.watching import Watch, settled
 from stack.platform import Platform, PlatformOptions
+from stack.processes import ProcessPlan
+from tests.simulation.faults import until
+from tests.simulation.naive import SideBySide
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("TENURE_DATA", ROOT / ".." / "shared" / "data"))
 INVOICES = 3_000
-CHUNK = 150
+PIECE = 30
+# Between two pieces while somebody disturbs: the second when more than half has been posted.
+DISTURBED_SECONDS = (0.15, 0.6)
+# What is kept back until the disturbance is over, so that the end of it meets events too.
+LAST_SHARE = 0.1
+DISTURBANCE_SECONDS_MAX = 120.0
 SETTLE_SECONDS = 240.0
 ENVIRONMENT = {
     "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
@@ -48,7 +59,9 @@ ENVIRONMENT = {
 # decides whether the order ends a journey, converts it, or comes before it: that is time.
 RACING = ("journey.left", "intervention.converted")
 
+NAIVE = "naive.counts"
 QUERIES = {
+    NAIVE: "SELECT customer_id, orders FROM naive.counts ORDER BY 1",
     "scoring.states": "SELECT customer_id, state FROM scoring.states ORDER BY 1",
     "scoring.purchases": (
         "SELECT customer_id, order_id, minor, currency, cancelled, refunds, refunded_minor "
@@ -102,20 +115,70 @@ def invoices(count: int = INVOICES) -> list[Happening]:
     return list(islice(load(DATA / "online_retail.parquet").happenings(), count))
 
 
-def options(folder: Path, port_base: int, **more: str) -> PlatformOptions:
+def options(
+    folder: Path, port_base: int, processes: Sequence[ProcessPlan] | None = None
+) -> PlatformOptions:
     return PlatformOptions(
-        data_dir=folder, port_base=port_base, clock="event", environment=ENVIRONMENT | more
+        data_dir=folder,
+        port_base=port_base,
+        clock="event",
+        environment=ENVIRONMENT,
+        processes=processes,
     )
+
+
+@dataclass(slots=True)
+class Posting:
+    """How far the history has been posted, for whoever disturbs it."""
+
+    total: int
+    sender: Sender
+    sent: int = 0
+
+    async def at(self, share: float) -> None:
+        """Once this share of the history has been acknowledged."""
+        await until(self._reached(self.total * share))
+
+    async def more(self, events: int) -> None:
+        """Once so many more have been acknowledged."""
+        await until(self._reached(self.sent + events))
+
+    async def refused(self) -> None:
+        """Once a request that gets no answer, or is told to come later, is sent again."""
+        before = self.sender.tally.resent_requests
+
+        async def again() -> bool:
+            return self.sender.tally.resent_requests > before
+
+        await until(again)
+
+    def _reached(self, count: float) -> Callable[[], Awaitable[bool]]:
+        async def reached() -> bool:
+            return self.sent >= count
+
+        return reached
+
+
+Disturb = Callable[[Posting], Awaitable[None]]
+
+
+async def undisturbed(_posting: Posting) -> None:
+    """Nobody does anything."""
 
 
 async def replay(
     platform: Platform,
     happenings: Iterable[Happening],
-    disturb: Callable[[int], None] = lambda _chunk: None,
+    disturb: Disturb = undisturbed,
+    naive: FailPoints | None = None,
 ) -> Snapshot:
-    """Sends everything in pieces, with a disturbance before each, and waits until all is done."""
+    """Posts everything while `disturb` runs, waits until all is done, and takes the state.
+
+    The textbook recipe reads the same events beside us, with its own fail-points.
+    """
     happenings, began = list(happenings), monotonic_seconds()
-    async with receiving() as receiver:
+    beside = SideBySide(platform, naive or FailPoints({}))
+    async with beside.running(), receiving() as receiver:
         await _subscribe(platform, receiver)
         async with httpx.AsyncClient(
             base_url=platform.urls["ingest"],
@@ -123,19 +186,39 @@ async def replay(
             timeout=30,
             trust_env=False,
         ) as client:
-            sender = Sender(client)
-            for number, first in enumerate(range(0, len(happenings), CHUNK)):
-                await asyncio.to_thread(disturb, number)
-                await sender.send(happenings[first : first + CHUNK])
-            assert sender.tally.accepted == len(happenings), sender.tally.rejected
+            posting = Posting(len(happenings), Sender(client))
+            disturbing = asyncio.ensure_future(disturb(posting))
+            await _post(posting, happenings, disturbing)
+            tally = posting.sender.tally
+            assert disturbing.done(), "the disturbance never ended"
+            assert tally.accepted == len(happenings), tally.rejected
         await asyncio.to_thread(platform.wait_until_ready, 90.0)
         sent_at = monotonic_seconds()
         await _settle(platform, receiver)
+        await beside.caught_up()
         print(f"sent in {sent_at - began:.0f} s, settled in {monotonic_seconds() - sent_at:.0f} s")
         summary = receiver.summary()
     assert not summary["problems"]
     delivered = {kind: n for kind, n in summary["by_type"].items() if kind not in RACING}
     return Snapshot(await _rows(platform.database_url), Counter(delivered))
+
+
+async def _post(
+    posting: Posting, happenings: list[Happening], disturbing: "asyncio.Future[None]"
+) -> None:
+    try:
+        for first in range(0, len(happenings), PIECE):
+            piece = happenings[first : first + PIECE]
+            await posting.sender.send(piece)
+            posting.sent += len(piece)
+            pause = DISTURBED_SECONDS[posting.sent * 2 > posting.total]
+            if posting.sent >= posting.total * (1 - LAST_SHARE):
+                pause = DISTURBANCE_SECONDS_MAX
+            await asyncio.wait({disturbing}, timeout=pause)
+            if disturbing.done():
+                disturbing.result()
+    finally:
+        disturbing.cancel()
 
 
 async def _subscribe(platform: Platform, receiver: Receiver) -> None:
@@ -194,23 +277,3 @@ async def _rows(database_url: str) -> dict[str, list[str]]:
 
 def _line(row: Any) -> str:
     return json.dumps(list(row), default=str, sort_keys=True)
-
-
-def killer(platform: Platform, seed: int) -> Callable[[int], None]:
-    """Before each piece somebody dies; once the broker is down for a while, once the database."""
-    dice = random.Random(seed)
-    names = [plan.name for plan in platform.supervisor.plans]
-    # Everybody dies at least once, in an order of chance.
-    waiting = dice.sample(names, len(names))
-
-    def disturb(chunk: int) -> None:
-        if chunk == 7:
-            platform.kill("kafka")
-        if chunk == 12:
-            platform.kill("postgres")
-        victim = waiting.pop() if waiting else dice.choice(names)
-        platform.kill(victim)
-        if chunk in {7, 12}:
-            platform.start("kafka" if chunk == 7 else "postgres")
-
-    return disturb

@@ -3,12 +3,11 @@
 The worker runs as a real process; the parts around it are killed, restarted, cut and blocked.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import asyncpg
-import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
@@ -21,22 +20,6 @@ from tests.fixtures.proxy import COMMIT, Proxy
 from tests.simulation.faults import World, expected_counts, history, until
 
 RESUME_SECONDS = 20.0
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[backing.Kafka]:
-    made = backing.kafka(tmp_path, free_base(), StackSettings(), prefer="embedded")
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-async def world(broker: backing.Kafka, database_url: str) -> AsyncIterator[World]:
-    made = World(database_url, broker.bootstrap)
-    await made.prepare()
-    yield made
-    made.end()
 
 
 async def test_the_database_is_killed_and_comes_back(tmp_path: Path, broker: backing.Kafka) -> None:
