@@ -38,6 +38,7 @@ class Display:
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
+            get_time=seconds,
         )
 
     def __enter__(self) -> Self:

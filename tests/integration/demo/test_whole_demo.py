@@ -15,9 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stack.demo.command import history_of
+from stack.demo.online_retail import OnlineRetail
+from stack.demo.simulator import SimulatedShop
 from stack.ports import free_base
 
 SECONDS_MAX = 240
+ROOT = Path(__file__).parents[3]
+DATA = Path(os.environ.get("TENURE_DATA", ROOT.parent / "shared" / "data"))
 
 
 class Demo:
@@ -91,6 +96,35 @@ def test_a_demo_ends_with_a_summary_stays_up_and_counts_nothing_twice(tmp_path: 
     for figure in ("known", "scored", "points awarded", "points reversed", "books", "converted"):
         assert line(repeated, figure) == line(summary, figure)
     assert line(summary, "signatures refused").split()[-1] == "0"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_real_log_goes_through_the_command_to_its_summary(tmp_path: Path) -> None:
+    arguments = [
+        *("--data", str(DATA), "--limit", "60", "--exit"),
+        *("--data-dir", str(tmp_path / "data"), "--port-base", str(free_base(8))),
+    ]
+    with demo(*arguments) as run:
+        summary = run.until(None)
+    assert run.process.returncode == 0, summary
+    assert line(summary, "of them orders").split()[-1] == "60"
+    assert line(summary, "rejected").split()[-1] == "0"
+    assert "right" in line(summary, "books")
+    assert int(line(summary, "delivered and verified").split()[-1].replace(",", "")) >= 60
+    assert "drained" in summary
+    assert not (tmp_path / "data" / "addresses.json").exists()
+
+
+def test_the_log_by_its_name_is_the_one_downloaded_before(tmp_path: Path) -> None:
+    (tmp_path / "downloads").mkdir()
+    log = next(DATA.glob("online_retail.parquet")) if DATA.is_dir() else DATA
+    (tmp_path / "downloads" / "online_retail.parquet").symlink_to(log.resolve())
+    history = history_of("online-retail", seed=1, customers=10, data_dir=tmp_path)
+    assert isinstance(history, OnlineRetail)
+    assert len(history.invoices) == 25_900
+    simulated = history_of(None, seed=1, customers=10, data_dir=tmp_path)
+    assert isinstance(simulated, SimulatedShop)
 
 
 def line(summary: str, figure: str) -> str:
