@@ -35,6 +35,7 @@ from tests.unit.loyalty.ledger_in_memory import Ledger
 
 IDS = tuple(CustomerId(f"c-{n}") for n in range(4))
 TOLD = (PointsAwarded, PointsExpired, PointsRedeemed, PointsReleased, PointsReversed, TierChanged)
+OrderEvents = OrderCompleted | OrderRefunded | OrderCancelled
 STEPS = 120
 LONG = timedelta(days=9_000)
 _ENTRIES = """
@@ -100,7 +101,9 @@ class Life:
             return event(OrderCancelled, customer=who, order_id=order, at=self.now)
         if roll < 0.66 and self.seen:
             again = self.dice.choice(self.seen)
-            return again.model_copy(update={"id": f"{again.id}-{number}"})
+            # A link that is told late is judged as of its own time, before what a job has booked.
+            late = {} if isinstance(again, OrderEvents) else {"time": self.now}
+            return again.model_copy(update={"id": f"{again.id}-{number}", **late})
         kind = CustomerMerged if roll < 0.72 else CustomerUnmerged
         return event(kind, customer=who, survivor_id=other, at=self.now)
 

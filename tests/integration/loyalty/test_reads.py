@@ -34,8 +34,8 @@ async def test_one_audit_runs_at_a_time_and_keeps_no_reader_waiting(database_url
         async with service.context.transaction() as tx:
             await tx.driver.execute("LOCK TABLE refunds, lots")
             running_one = asyncio.create_task(ask(service, "/audit"))
-            async with asyncio.timeout(10):
-                while not await tx.driver.fetchval(_WAITING):
+            async with asyncio.timeout(10), service.context.read() as session:
+                while not await session.driver.fetchval(_WAITING):
                     await asyncio.sleep(0.01)
             others = await asyncio.gather(*(ask(service, "/audit") for _ in range(20)))
             assert {reply.status_code for reply in others} == {503}

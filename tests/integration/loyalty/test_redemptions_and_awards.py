@@ -247,8 +247,8 @@ async def test_an_award_that_waited_for_an_erasure_books_on_a_new_account(
             await loading.lock_accounts(tx.driver, [CustomerId("c-1")])
             gift = {"points": 5, "reason": "x"}
             waiting = asyncio.create_task(post(service, "/members/c-1/awards", gift))
-            async with asyncio.timeout(10):
-                while not await tx.driver.fetchval(_WAITING):
+            async with asyncio.timeout(10), service.context.read() as session:
+                while not await session.driver.fetchval(_WAITING):
                     await asyncio.sleep(0.01)
             await erase_customer(tx, CustomerId("c-1"))
         assert (await waiting).json()["balance"] == 5
