@@ -44,7 +44,7 @@ async def _open_intake(
     _database: Database,
     log: Log,
 ) -> AsyncIterator[Intake]:
-    """What the door needs. A role that has no door never connects its writer."""
+    """What door and consumer need. A role that has no door never connects its writer."""
     assert isinstance(settings, IngestSettings)
     limits = Limits(
         events_max=settings.events_per_request_max,
@@ -65,6 +65,7 @@ async def _open_intake(
             BodyLimits(settings.request_body_bytes_max, settings.inflated_bytes_max),
             settings.key_events_per_second_max,
             settings.key_burst_seconds,
+            identity_links_max=settings.identity_links_max,
         )
 
 

@@ -34,3 +34,5 @@ class IngestSettings(RuntimeSettings):
     rejections_retention_days: int = Field(7, ge=1)
     rejections_forget_rows_max: int = Field(1_000, ge=1)
     identity_rows_max: int = Field(1_000, ge=1)
+    # Visitors that may belong to one customer; the link of a further one is refused and listed.
+    identity_links_max: int = Field(1_000, ge=1)

@@ -36,7 +36,8 @@ class LinkView(BaseModel):
 
 
 class ConflictView(BaseModel):
-    """An event named a visitor with a second customer; the first link was kept."""
+    """An event named a visitor with a second customer, and the first link was kept; or with one who
+    has as many ids as may be, and `kept_id` is the visitor itself."""
 
     anonymous_id: str
     customer_id: str

@@ -219,7 +219,10 @@ class Intake:
         body_limits: BodyLimits,
         events_per_second: float,
         burst_seconds: float,
+        *,
+        identity_links_max: int,
     ) -> None:
+        self.identity_links_max = identity_links_max  # the consumer's
         self.sender = sender
         self.limits = limits
         self.body_limits = body_limits

@@ -24,7 +24,8 @@ router = APIRouter(prefix="/rejections", tags=["rejections"])
 
 
 class RejectionView(BaseModel):
-    """One refused event. `body` is what was sent; a long one is cut and then is a text."""
+    """One refused event. `body` is what was sent, which may name a person: it is shown to keys with
+    the scope `operate`, and null to others. A long one is cut and then is a text."""
 
     id: str
     source: str
@@ -40,18 +41,19 @@ class RejectionView(BaseModel):
 @router.get("")
 async def list_rejections(
     context: Ctx,
-    _: CanRead,
+    caller: CanRead,
     reason: Annotated[Reason | None, Query(description="only this reason")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[RejectionView]:
-    """Refused events of the last days, newest first."""
+    """Refused events of the last days, newest first; with their bodies for who may `operate`."""
     async with context.read() as session:
         found = await rejections.page(
             session.driver,
             reason=reason,
             before=instant_and_id(cursor) if cursor else None,
             rows_max=limit + 1,
+            bodies="operate" in caller.scopes,
         )
     last = found[limit - 1] if len(found) > limit else None
     return Page(
@@ -69,7 +71,7 @@ def _view(one: Rejection) -> RejectionView:
         event_type=one.event_type,
         reason=one.reason,
         errors=list(one.errors),
-        body=_body(one.body),
+        body=_body(one.body) if one.body is not None else None,
         rejected_at=one.rejected_at,
     )
 

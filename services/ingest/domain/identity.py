@@ -3,12 +3,15 @@
 An id that was named as a customer is *known* and is never absorbed: two known customers are not
 merged because a device saw both. An anonymous id stands for itself until one event names it
 together with a customer; the first such link holds, a later one that contradicts it is kept as a
-conflict. Absorbed ids point straight at a known id, so there are no chains.
+conflict. Absorbed ids point straight at a known id, so there are no chains. Only so many ids may
+lead to one: what goes on linking is a shop's test account or a till, and no person; a further link
+is kept as a conflict, and its id stands for itself.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Naming:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """`anonymous_id` belongs to `kept_id`, and an event named it with `customer_id`."""
+    """`anonymous_id` belongs to `kept_id` (perhaps itself), and an event named it with
+    `customer_id`."""
 
     anonymous_id: str
     customer_id: str
@@ -75,9 +79,30 @@ class Outcome:
     conflicts: Sequence[Conflict]
 
 
-def resolve(identities: Mapping[str, Identity], namings: Sequence[Naming]) -> Outcome:
-    """Goes through the namings in order. An id that is not in `identities` was never seen."""
-    book = _Book(identities)
+def linking(identities: Mapping[str, Identity], namings: Sequence[Naming]) -> set[str]:
+    """The canonical ids that may get a further id: those whose links have to be counted."""
+    found: set[str] = set()
+    for naming in namings:
+        if naming.customer_id is None or naming.anonymous_id in (None, naming.customer_id):
+            continue
+        visitor = identities.get(naming.anonymous_id or "")
+        if visitor is None or not visitor.settled:
+            customer = identities.get(naming.customer_id)
+            found.add(customer.canonical_id if customer is not None else naming.customer_id)
+    return found
+
+
+def resolve(
+    identities: Mapping[str, Identity],
+    namings: Sequence[Naming],
+    links: Mapping[str, int] = MappingProxyType({}),
+    links_max: int = 1_000,
+) -> Outcome:
+    """Goes through the namings in order. An id that is not in `identities` was never seen.
+
+    `links` tells how many ids lead to a canonical one already, of which `links_max` may.
+    """
+    book = _Book(identities, links, links_max)
     resolved = [book.admit(naming) for naming in namings]
     return Outcome(resolved, book.changed(), tuple(book.conflicts.values()))
 
@@ -85,8 +110,12 @@ def resolve(identities: Mapping[str, Identity], namings: Sequence[Naming]) -> Ou
 class _Book:
     """The identities of a batch while it is decided upon."""
 
-    def __init__(self, identities: Mapping[str, Identity]) -> None:
+    def __init__(
+        self, identities: Mapping[str, Identity], links: Mapping[str, int], links_max: int
+    ) -> None:
         self._before = identities
+        self._links = dict(links)
+        self._links_max = links_max
         self._now = dict(identities)
         self.conflicts: dict[tuple[str, str], Conflict] = {}
 
@@ -128,6 +157,12 @@ class _Book:
             if one.canonical_id != customer.canonical_id:
                 self._contradict(one, customer, naming)
             return None
+        links = self._links.get(customer.canonical_id, 0)
+        if links >= self._links_max:
+            self._now[name] = one
+            self._contradict(one, customer, naming)
+            return None
+        self._links[customer.canonical_id] = links + 1
         self._now[name] = replace(
             one,
             canonical_id=customer.canonical_id,

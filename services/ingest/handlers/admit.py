@@ -69,17 +69,23 @@ async def _resolve(tx: Transaction, namings: Sequence[Naming]) -> Outcome:
     1. Load what is known, and decide as if alone. When all ids are settled, that was all.
     2. Insert the ids never seen, in their order. Who loses that race has waited for the winner.
     3. Lock, in their order, the ids that may still change, and decide again on what is true now.
+
+    The number of ids that lead to one is not locked: replicas that link at once may pass its limit
+    by as many.
     """
     named = {name for one in namings for name in (one.customer_id, one.anonymous_id) if name}
     found = await identities.load(tx.driver, named)
-    outcome = identity.resolve(found, namings)
+    links_max = tx.resources.identity_links_max
+    counting = identity.linking(found, namings)
+    links = await identities.links(tx.driver, counting, links_max) if counting else {}
+    outcome = identity.resolve(found, namings, links, links_max)
     fresh = {one.id: one for one in outcome.changed if one.id not in found}
     inserted = await identities.insert(tx.driver, list(fresh.values())) if fresh else set()
     open_ids = {name for name, one in found.items() if not one.settled}
     contested = open_ids | (fresh.keys() - inserted)
     if contested:
         found |= await identities.lock(tx.driver, contested)
-        outcome = identity.resolve(found, namings)
+        outcome = identity.resolve(found, namings, links, links_max)
     changed = [one for one in outcome.changed if not (one.id in inserted and fresh[one.id] == one)]
     if changed:
         await identities.update(tx.driver, changed)

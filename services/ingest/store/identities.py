@@ -31,6 +31,14 @@ INSERT INTO identity_conflicts (anonymous_id, customer_id, kept_id, event_id, se
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
 ON CONFLICT DO NOTHING
 """
+# Counted no further than may be.
+_LINKS = """
+SELECT one.id, (
+  SELECT count(*) FROM (
+    SELECT FROM identities WHERE canonical_id = one.id AND canonical_id <> identities.id LIMIT $2
+  )
+) AS links FROM unnest($1::text[]) AS one (id)
+"""
 _TOGETHER = f"""
 SELECT {_COLUMNS} FROM identities WHERE id = $1 OR (canonical_id = $1 AND canonical_id <> id)
 ORDER BY id LIMIT $2
@@ -57,6 +65,11 @@ async def insert(driver: Driver, identities: Sequence[Identity]) -> set[str]:
     a circle; answers which were new. Another's insertion in flight is waited for."""
     rows = await driver.fetch(_INSERT, *_arrays(identities))
     return {row["id"] for row in rows}
+
+
+async def links(driver: Driver, canonical_ids: Iterable[str], links_max: int) -> dict[str, int]:
+    """How many ids lead to each of these, up to `links_max`."""
+    return dict(await driver.fetch(_LINKS, list(canonical_ids), links_max))
 
 
 async def update(driver: Driver, identities: Sequence[Identity]) -> None:

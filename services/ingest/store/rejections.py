@@ -18,7 +18,8 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], 
 ON CONFLICT DO NOTHING
 """
 _PAGE = """
-SELECT id, source, event_index, event_id, event_type, reason, errors, body, rejected_at
+SELECT id, source, event_index, event_id, event_type, reason, errors,
+  CASE WHEN $5::boolean THEN body END AS body, rejected_at
 FROM rejections
 WHERE ($1::text IS NULL OR reason = $1)
   AND ($2::timestamptz IS NULL OR (rejected_at, id) < ($2, $3))
@@ -32,7 +33,8 @@ DELETE FROM rejections WHERE id IN
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One refused event. `errors` are {"path", "message"}; `body` is JSON text, perhaps cut."""
+    """One refused event. `errors` are {"path", "message"}; `body` is JSON text, perhaps cut, or
+    None when it was not asked for."""
 
     id: str
     source: str
@@ -41,7 +43,7 @@ class Rejection:
     event_type: str | None
     reason: str
     errors: Sequence[dict[str, str]]
-    body: str
+    body: str | None
     rejected_at: datetime
 
 
@@ -67,10 +69,11 @@ async def page(
     reason: str | None,
     before: tuple[datetime, str] | None,
     rows_max: int,
+    bodies: bool,
 ) -> list[Rejection]:
-    """The newest first, after a position if one is given."""
+    """The newest first, after a position if one is given; with what was sent or without."""
     at, rejection_id = before if before is not None else (None, None)
-    rows = await driver.fetch(_PAGE, reason, at, rejection_id, rows_max)
+    rows = await driver.fetch(_PAGE, reason, at, rejection_id, rows_max, bodies)
     return [Rejection(**{**dict(row), "errors": json.loads(row["errors"])}) for row in rows]
 
 

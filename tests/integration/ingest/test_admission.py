@@ -147,6 +147,23 @@ async def test_identity_answers_for_every_id_of_a_person(service: Running) -> No
         assert (conflict["customer_id"], conflict["kept_id"]) == ("d", "c")
 
 
+async def test_a_customer_who_has_as_many_visitors_as_may_be_gets_no_more(
+    database_url: str,
+) -> None:
+    async with running(build, database_url, settings={"identity_links_max": 2}) as service:
+        await tell(service, *(seen(f"v-{n}", "till") for n in range(3)), seen("v-2"))
+
+        reply = await service.client.get("/v1/customers/till/identity", headers=service.key("read"))
+        told = reply.json()
+        assert [one["id"] for one in told["links"]] == ["v-0", "v-1"]
+        (conflict,) = told["conflicts"]
+        assert (conflict["anonymous_id"], conflict["kept_id"]) == ("v-2", "v-2")
+        assert len(service.published(CustomerMerged)) == 2
+        assert sum(one.subject == "v-2" for one in service.published(PageViewed)) == 1
+        alone = await service.client.get("/v1/customers/v-2/identity", headers=service.key("read"))
+        assert alone.json()["customer_id"] == "v-2"
+
+
 async def test_an_id_nobody_named_has_no_identity(service: Running) -> None:
     reply = await service.client.get("/v1/customers/nobody/identity", headers=service.key("read"))
 
@@ -178,7 +195,7 @@ async def test_two_replicas_that_link_one_visitor_at_once_agree_on_the_first(
                 await admit.admit(tx, events, now=NOON)
                 return list(tx.leaving)
 
-        await asyncio.gather(visits(), link("c-1"), link("c-2"), link("c-3"))
+        done = await asyncio.gather(visits(), link("c-1"), link("c-2"), link("c-3"))
 
         async with service.context.read() as session:
             found = await identities.load(session.driver, [f"v-{n}" for n in range(20)])
@@ -186,6 +203,12 @@ async def test_two_replicas_that_link_one_visitor_at_once_agree_on_the_first(
         assert {one.canonical_id for one in found.values()} <= {"c-1", "c-2", "c-3"}
         assert all(one.absorbed for one in found.values())
         assert len(conflicts) == 40
+        # Told once per visitor, by the one who linked, and as it is stored.
+        told = [json.loads(row.value or b"") for rows in done for row in rows]
+        merges = [one for one in told if one["type"] == "customer.merged"]
+        survivors = {one["subject"]: one["data"]["survivor_id"] for one in merges}
+        assert len(merges) == len(survivors)
+        assert survivors == {name: one.canonical_id for name, one in found.items()}
 
 
 def opened(event: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ import pytest
 
 from services.ingest.main import build
 from shared.clock import ManualClock
+from shared.events.keys import Scope
 from shared.testing.builders import NOON
 from shared.testing.harness import Running, running
 from tests.integration.ingest.posting import order, post, visit
@@ -24,8 +25,8 @@ async def refuse(service: Running, *events: Any) -> None:
     await service.settle()
 
 
-async def listed(service: Running, **query: Any) -> Any:
-    reply = await service.client.get("/v1/rejections", params=query, headers=service.key("read"))
+async def listed(service: Running, scope: Scope = "operate", **query: Any) -> Any:
+    reply = await service.client.get("/v1/rejections", params=query, headers=service.key(scope))
     assert reply.status_code == 200, reply.text
     return reply.json()
 
@@ -44,6 +45,21 @@ async def test_a_refused_event_is_listed_with_its_reason_and_what_was_sent(
     assert one["body"] == bad
     assert one["source"] == "/sources/ingest"
     assert one["rejected_at"] == "2026-03-02T12:00:00Z"
+
+
+async def test_what_was_sent_is_shown_only_to_who_may_operate(service: Running) -> None:
+    mary = {"email": "mary@example.org", "phone": 5}
+    await refuse(service, {"type": "customer.updated", "customer_id": "c-1", "data": mary})
+
+    told = await listed(service, "read")
+    (one,) = told["items"]
+    assert one["body"] is None
+    assert (one["reason"], one["event_type"]) == ("invalid_value", "customer.updated")
+    assert [error["path"] for error in one["errors"]] == ["events.0.data.phone"]
+    assert "mary@" not in str(told)
+    for scope in ("operate", "admin"):
+        (one,) = (await listed(service, scope))["items"]
+        assert one["body"]["data"] == mary
 
 
 async def test_what_was_refused_for_its_text_is_shown_as_text(service: Running) -> None:
@@ -66,7 +82,8 @@ async def test_rejections_are_filtered_by_reason_and_paged_newest_first(
     found: list[str] = []
     cursor = None
     while True:
-        query = {"reason": "illegal_id", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        query: dict[str, Any] = {"reason": "illegal_id", "limit": 2}
+        query |= {"cursor": cursor} if cursor else {}
         page = await listed(service, **query)
         found += [one["event_id"] for one in page["items"]]
         cursor = page["next_cursor"]

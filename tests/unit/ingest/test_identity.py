@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.identity import Identity, Naming, Resolved, resolve
+from services.ingest.domain.identity import Identity, Naming, Resolved, linking, resolve
 
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -79,6 +79,36 @@ def test_a_link_to_an_absorbed_id_leads_straight_to_the_survivor() -> None:
     outcome = resolve(known, [naming("v", "w"), naming(None, "w")])
 
     assert outcome.resolved == [Resolved("c", "v", absorbed="w"), Resolved("c", "w")]
+
+
+def test_only_so_many_visitors_lead_to_a_customer_and_a_further_one_stands_for_itself() -> None:
+    namings = [naming("c", f"v-{n}", f"e-{n}") for n in range(4)] + [naming(None, "v-3")]
+
+    outcome = resolve({}, namings, {"c": 1}, links_max=3)
+
+    assert [one.absorbed for one in outcome.resolved] == ["v-0", "v-1", None, None, None]
+    assert outcome.resolved[-1] == Resolved("v-3", None)
+    assert [(one.anonymous_id, one.customer_id, one.kept_id) for one in outcome.conflicts] == [
+        ("v-2", "c", "v-2"),
+        ("v-3", "c", "v-3"),
+    ]
+    assert {one.id for one in outcome.changed} == {"c", "v-0", "v-1", "v-2", "v-3"}
+
+
+def test_a_visitor_whom_a_full_customer_did_not_get_may_belong_to_another() -> None:
+    outcome = resolve({}, [naming("c", "v"), naming("d", "v")], {"c": 3}, links_max=3)
+
+    assert [one.absorbed for one in outcome.resolved] == [None, "v"]
+
+
+def test_links_are_counted_of_those_only_who_may_get_one_more() -> None:
+    known = after(naming("c", "v"))
+
+    assert (
+        linking(known, [naming("c", "v"), naming("c"), naming(None, "w"), naming("d", "d")])
+        == set()
+    )
+    assert linking(known, [naming("v", "w"), naming("d", "w")]) == {"c", "d"}
 
 
 class Event(NamedTuple):
