@@ -24,7 +24,7 @@ help:
 	@echo "make setup   the environment (.venv) and Kafka's jars"
 	@echo "make demo    the whole platform with a shop's history sent through it (DEMO_ARGS)"
 	@echo "make up      the whole platform (UP_ARGS)"
-	@echo "make check   format, lint, types, import contracts"
+	@echo "make check   are format, lint, types and import contracts right? (changes nothing)"
 	@echo "make fix     what the formatter and the linter can mend by themselves"
 	@echo "make test    every test, on a real Kafka and a real PostgreSQL (PYTEST_ARGS)"
 	@echo "make bench   measurements (BENCH_ARGS)"
@@ -35,7 +35,9 @@ setup: $(JARS)
 $(PACKAGES): requirements.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "setup 1/3: packages into $(VENV) (some minutes the first time)"
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@# A venv that broke off (no ensurepip, a full disk) has a python but no pip: it is made anew.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); "$(PYTHON)" -m venv $(VENV); } || \
+		{ rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: python3.11-venv), or check the disk" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
