@@ -152,20 +152,21 @@ async def get_customers(  # noqa: PLR0917 — one parameter a filter
 
 
 @router.get("/segments")
-async def get_segments(context: Ctx, _: CanRead) -> list[SegmentItem]:
-    """The segments and their sizes."""
+async def get_segments(context: Ctx, _: CanRead) -> Page[SegmentItem]:
+    """The segments and their sizes, all on one page."""
     async with context.read() as session:
         sizes = await segment_sizes(session.driver)
-    return [
+    items = [
         SegmentItem(name=one.name, description=one.description, customers=sizes.get(one.name, 0))
         for one in SEGMENTS
     ]
+    return Page(items=items)
 
 
 @router.get("/thresholds")
-async def get_thresholds(_: CanRead) -> list[ThresholdItem]:
-    """The thresholds in force."""
-    return [
+async def get_thresholds(_: CanRead) -> Page[ThresholdItem]:
+    """The thresholds in force, all on one page."""
+    items = [
         ThresholdItem(
             name=one.name,
             metric=one.metric,
@@ -176,6 +177,7 @@ async def get_thresholds(_: CanRead) -> list[ThresholdItem]:
         )
         for one in THRESHOLDS
     ]
+    return Page(items=items)
 
 
 @router.get("/models")
@@ -271,7 +273,7 @@ def _model_number(model_id: str) -> int:
 
 
 def _number(value: object) -> int:
-    if isinstance(value, int) and 0 <= value <= SERIAL_MAX:
+    if type(value) is int and 0 <= value <= SERIAL_MAX:
         return value
     raise Problem(422, "the cursor is not one of ours")
 

@@ -11,6 +11,7 @@ from services.campaigns.main import build as campaigns
 from services.ingest.main import build as ingest
 from services.insights.main import build as insights
 from services.loyalty.main import build as loyalty
+from services.scoring.main import build as scoring
 from services.webhooks.main import build as webhooks
 from shared.runtime.service import Service
 from shared.testing.harness import running
@@ -20,6 +21,7 @@ SOUND = "2026-01-01T00:00:00+00:00"
 INSTANTS = ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", 5)
 NAMES = ("\x00", "\ud800", 5, None)
 NUMBERS = ("x", -1, 10**30, True, None)
+SCORES = ("x", 10**400, True, None)
 NUL_URLS: dict[Callable[..., Service], tuple[str, ...]] = {
     campaigns: (
         "/v1/customers/%00/consent",
@@ -46,6 +48,13 @@ NUL_URLS: dict[Callable[..., Service], tuple[str, ...]] = {
         "/v1/deliveries/%00",
         "/v1/deliveries/%00/resend",
     ),
+    scoring: (
+        "/v1/customers/%00/assessment",
+        "/v1/customers/%00/assessment/history",
+        "/v1/customers?segment=%00",
+        "/v1/customers?lifecycle=%00",
+        "/v1/models/%00",
+    ),
     insights: (
         "/v1/customers/%00/timeline",
         "/v1/customers/c-1/timeline?kind=%00",
@@ -67,8 +76,17 @@ LISTS: dict[Callable[..., Service], tuple[tuple[str, tuple[Any, ...]], ...]] = {
     ingest: (("/v1/keys", (SOUND, "x")), ("/v1/rejections", (SOUND, "x"))),
     loyalty: (("/v1/members/c-1/statement", (SOUND, "x", 1)),),
     webhooks: (("/v1/endpoints", (SOUND, "x")),),
+    scoring: (
+        ("/v1/customers?sort=churn_risk", (0.5, "x")),
+        ("/v1/customers?sort=clv", (0.5, "x")),
+        ("/v1/customers/c-1/assessment/history", (1,)),
+        ("/v1/models", (1,)),
+    ),
     insights: (("/v1/customers/c-1/timeline", (SOUND, SOUND, "x", "x")),),
 }
+
+
+_BADS: dict[type, tuple[Any, ...]] = {int: NUMBERS, float: SCORES, str: NAMES}
 
 
 def cursor(position: list[Any]) -> str:
@@ -79,7 +97,7 @@ def hostile(position: tuple[Any, ...]) -> list[str]:
     """The cursor with one part after the other replaced by what can't be asked with."""
     made = []
     for place, part in enumerate(position):
-        bads = INSTANTS if part == SOUND else NUMBERS if isinstance(part, int) else NAMES
+        bads = INSTANTS if part == SOUND else _BADS[type(part)]
         made += [cursor([*position[:place], bad, *position[place + 1 :]]) for bad in bads]
     return made
 
@@ -93,7 +111,8 @@ async def test_hostile_names_and_cursors_are_the_callers_mistake(
     async with running(build, database_url, settings=settings, consume=False) as service:
         urls = [*NUL_URLS[build]]
         for path, position in LISTS[build]:
-            urls += [f"{path}?cursor={one}" for one in hostile(position)]
+            joint = "&" if "?" in path else "?"
+            urls += [f"{path}{joint}cursor={one}" for one in hostile(position)]
         for url in urls:
             post = url.endswith(("/rotate", "/capture", "/test", "/resend"))
             reply = await service.client.request(

@@ -71,11 +71,16 @@ def _beyond(sort: Sort, last: int) -> str:
 
 
 def _position(sort: Sort, after: Sequence[Any]) -> list[Any]:
+    """What a cursor stands for; one that PostgreSQL could not be asked with is a 422."""
     key, customer = after
-    if not isinstance(customer, str) or "\x00" in customer:
-        raise Problem(422, "the cursor is not one of ours")
-    if sort == "customer_id":
-        return [customer]
-    if isinstance(key, bool) or not isinstance(key, int | float):
-        raise Problem(422, "the cursor belongs to another order")
-    return [float(key), customer]
+    try:
+        # Half a surrogate pair is a ValueError already.
+        if not isinstance(customer, str) or b"\x00" in customer.encode():
+            raise ValueError("not an id")
+        if sort == "customer_id":
+            return [customer]
+        if type(key) not in {int, float}:
+            raise ValueError("a position in another order")
+        return [float(key), customer]
+    except (ValueError, OverflowError):
+        raise Problem(422, "the cursor is not one of ours") from None

@@ -1,6 +1,7 @@
 """SQL of models: requests for a fit, fitted models, the one in force, and what fits are made of."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,13 +26,15 @@ INSERT INTO models (status, requested_at, active) VALUES ('requested', $1, false
 """
 _WAITING = "SELECT id FROM models WHERE status = 'requested' ORDER BY id LIMIT 1"
 _LATEST = """
-SELECT fitted_at, purchases FROM models WHERE status IN ('ready', 'refused')
+SELECT fitted_at, purchases FROM models WHERE status <> 'requested'
 ORDER BY id DESC LIMIT 1
 """
 _FINISH = """
 UPDATE models SET status = $2, fitted_at = $3, window_from = $4, window_to = $5, purchases = $6,
   parameters = $7::jsonb, metrics = $8::jsonb, reason = $9 WHERE id = $1
 """
+_ACTIVE = zlib.crc32(b"scoring.models.active")
+_OWN_ACTIVE = "SELECT pg_advisory_xact_lock($1)"
 _DEACTIVATE = "UPDATE models SET active = false, rescored_through = NULL WHERE active"
 _ACTIVATE = "UPDATE models SET active = true, rescored_through = '' WHERE id = $1"
 _RESCORING = "SELECT id, rescored_through FROM models WHERE active AND rescored_through IS NOT NULL"
@@ -122,11 +125,12 @@ async def finish(driver: Driver, model_id: int, fit: Fit) -> None:
     )
 
 
-async def activate(driver: Driver, model_id: int | None) -> None:
-    """Puts a fitted model in force, or the prior; everybody is then assessed anew."""
+async def activate(driver: Driver, model_id: int) -> None:
+    """Puts a fitted model in force; everybody is then assessed anew. One at a time: of two at once
+    the later one holds."""
+    await driver.execute(_OWN_ACTIVE, _ACTIVE)
     await driver.execute(_DEACTIVATE)
-    if model_id is not None:
-        await driver.execute(_ACTIVATE, model_id)
+    await driver.execute(_ACTIVATE, model_id)
 
 
 async def rescoring(driver: Driver) -> tuple[int, str] | None:

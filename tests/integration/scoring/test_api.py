@@ -1,5 +1,6 @@
 """What the API answers: pages, filters, history, models, and problems."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 
 from services.scoring.main import build
+from services.scoring.store import assessments, models
+from services.scoring.store.models import Fit
 from shared.events.commerce import OrderCompleted
 from shared.events.engagement import SessionStarted
 from shared.events.scoring import Assessment, AssessmentUpdated, ThresholdCrossed
@@ -31,9 +34,9 @@ async def get(service: Running, path: str, **query: Any) -> Any:
 async def every(service: Running, path: str, **query: Any) -> list[Any]:
     """All items of a list, page by page."""
     items: list[Any] = []
-    page: dict[str, Any] = {"next_cursor": None}
+    page: dict[str, Any] = {}
     while not items or page["next_cursor"]:
-        cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
+        cursor = {"cursor": page["next_cursor"]} if items else {}
         page = await get(service, path, **query, **cursor)
         items += page["items"]
         if not page["items"]:
@@ -74,13 +77,14 @@ async def test_lists_are_paged_filtered_and_sorted(service: Running) -> None:
         for one in await every(service, "/v1/customers", sort="churn_risk", limit=2)
     ]
     assert risks == sorted(risks, reverse=True)
+    assert risks[-1] == 0, "who never bought comes last"
 
     prospects = await get(service, "/v1/customers", segment="Prospect")
     assert [one["customer_id"] for one in prospects["items"]] == ["visitor"]
     loyal = await get(service, "/v1/customers", lifecycle="loyal", band="low", clv_tier="high")
     assert {one["lifecycle"] for one in loyal["items"]} == {"loyal"}
     assert {one["clv"]["tier"] for one in loyal["items"]} == {"high"}
-    sizes = {one["name"]: one["customers"] for one in await get(service, "/v1/segments")}
+    sizes = {one["name"]: one["customers"] for one in await every(service, "/v1/segments")}
     assert sum(sizes.values()) == 8
     assert sizes["Prospect"] == 1
 
@@ -123,7 +127,7 @@ async def test_every_route_needs_its_scope(service: Running) -> None:
 
 
 async def test_thresholds_are_listed_with_their_gap(service: Running) -> None:
-    found = {one["name"]: one for one in await get(service, "/v1/thresholds")}
+    found = {one["name"]: one for one in await every(service, "/v1/thresholds")}
     assert found["churn_risk.high"]["enter"] > found["churn_risk.high"]["exit"]
     assert found["churn_risk.critical"]["announced"] is True
 
@@ -204,6 +208,39 @@ async def test_an_older_model_can_be_put_in_force_again(database_url: str) -> No
     assert found["model"] == "mbg-nbd-1"
 
 
+async def test_of_two_activations_at_once_the_later_holds(database_url: str) -> None:
+    async with running(build, database_url) as service:
+        await service.feed(*shop(90))
+        for _ in range(2):
+            await service.client.post("/v1/models/train", headers=service.key("admin"))
+            await service.run_job("refit")
+        paths = ["/v1/models/mbg-nbd-1/activate", "/v1/models/mbg-nbd-2/activate"] * 4
+        replies = await asyncio.gather(
+            *(service.client.post(path, headers=service.key("admin")) for path in paths)
+        )
+        listed = (await get(service, "/v1/models"))["items"]
+
+    assert [one.status_code for one in replies] == [200] * 8
+    assert sum(one["active"] for one in listed) == 1
+
+
+async def test_after_a_fit_that_failed_nothing_is_due_until_there_is_more(
+    database_url: str,
+) -> None:
+    async with running(build, database_url, settings=EAGER) as service:
+        await service.feed(*shop(90))
+        async with service.context.transaction() as tx:
+            number = await models.request(tx.driver, NOON)
+            count = await models.purchases_until(tx.driver, NOON)
+            failed = Fit("failed", NOON, None, count, None, None, "the fit left the numbers")
+            await models.finish(tx.driver, number, failed)
+        await service.run_job("refit")
+        listed = (await get(service, "/v1/models"))["items"]
+
+    assert [one["status"] for one in listed] == ["failed", "ready"]
+    assert listed[0]["reason"] == "the fit left the numbers"
+
+
 async def test_with_fitting_off_nothing_is_fitted(database_url: str) -> None:
     async with running(build, database_url, settings={"fit": False} | EAGER) as service:
         await service.feed(*shop(90))
@@ -231,8 +268,13 @@ async def test_two_replicas_share_the_sweep_and_tell_each_crossing_once(
             consume=False,
         ) as two:
             one.clock.advance(timedelta(days=120))
-            await two.service.jobs[0].run(two.context, two.context.clock.now())
-            await one.run_job("review_due")
+            # One replica has some customers in hand and does not let go before the other is done.
+            async with one.context.transaction() as held:
+                mine = await assessments.lock_due(held.driver, NOON + timedelta(days=120), 5)
+                async with asyncio.timeout(10):
+                    await two.run_job("review_due")
+            await asyncio.gather(one.run_job("review_due"), two.run_job("review_due"))
         crossed = one.published(ThresholdCrossed)
 
+    assert len(mine) == 5
     assert sorted(one.subject for one in crossed) == sorted(f"c-{n}" for n in range(12))
