@@ -118,6 +118,7 @@ class Cell(NamedTuple):
     silent: float
     orders: float
     net: float
+    native: float
     texts: float
     sentiment_sum: float
     risk: float
@@ -161,6 +162,7 @@ def _cells(columns: Columns, scores: Scores, details: Details) -> list[Cell]:
         columns.silent,
         columns.orders,
         columns.net,
+        columns.native,
         count_of(columns, Count.SENTIMENTS),
         count_of(columns, Count.SENTIMENT_SUM),
         scores.risk,
@@ -247,8 +249,8 @@ def _clv(cell: Cell, subject: Subject) -> Picture:
 def _rfm(cell: Cell, model: Model, currency: str) -> Picture:
     edges = model.edges
     r = 5 - bisect_left(edges.recency_days, cell.silent) if cell.purchases else 1
-    f = 1 + bisect_left(edges.frequency, cell.purchases)
-    m = 1 + bisect_left(edges.monetary, cell.net)
+    f = 1 + bisect_left(edges.frequency, cell.orders)
+    m = 1 + bisect_left(edges.monetary, cell.net) if cell.native else 1
     return {
         **({"recency_days": cell.silent} if cell.purchases else {}),
         "frequency": int(cell.orders),

@@ -30,6 +30,8 @@ class Threshold:
 
     def __post_init__(self) -> None:
         assert self.exit < self.enter, f"{self.name}: no gap between exit and enter"
+        # Reviews look for whole points: a level between two would be passed unseen in silence.
+        assert round(self.enter, 2) == self.enter, f"{self.name}: not a point"
 
 
 class Position(NamedTuple):
@@ -115,8 +117,3 @@ def band_of(positions: Positions) -> RiskBand:
         if position is not None and position.above:
             return band
     return "low"
-
-
-def enter_levels(metric: str, thresholds: Sequence[Threshold]) -> tuple[float, ...]:
-    """The levels at which a rising metric can matter, ascending."""
-    return tuple(sorted({one.enter for one in thresholds if one.metric == metric}))

@@ -15,6 +15,8 @@ from services.scoring.domain.features import NO_MONEY, Count, CustomerState, Mon
 from shared.money import exponent
 
 Floats = NDArray[np.float64]
+# The numbers of a row in front of its levels.
+_FIGURES = 6
 
 
 class Basis(NamedTuple):
@@ -22,7 +24,7 @@ class Basis(NamedTuple):
 
     `last` is days from first to last purchase, `silent` days since the last one (for who never
     bought: since first seen), `gap` days between the last two. `anchor` is the day since 1970 from
-    which silence counts.
+    which silence counts. `orders` are those in any currency, the money is in the main one.
     """
 
     purchases: int
@@ -38,7 +40,10 @@ class Basis(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Rows of many customers, turned: float64 arrays of one length."""
+    """Rows of many customers, turned: float64 arrays of one length.
+
+    `native` is 1 where `net` is in a currency that the model's amounts are in, else 0.
+    """
 
     purchases: Floats
     repeats: Floats
@@ -46,6 +51,7 @@ class Columns:
     silent: Floats
     orders: Floats
     net: Floats
+    native: Floats
     levels: tuple[Floats, ...]
     counts: tuple[Floats, ...]
 
@@ -61,7 +67,8 @@ def basis_of(state: CustomerState, currency: str, as_of_seconds: int) -> Basis:
     """The whole numbers of a customer as of an instant; nothing is negative but money."""
     today = as_of_seconds // decay.DAY_SECONDS
     money: Money = state.money.get(currency, NO_MONEY)
-    shared = (money.orders, money.spent, money.refunded, 10 ** exponent(currency))
+    orders = sum(one.orders for one in state.money.values())
+    shared = (orders, money.spent, money.refunded, 10 ** exponent(currency))
     if not state.days:
         seen = state.first_seen if state.first_seen is not None else as_of_seconds
         anchor = seen // decay.DAY_SECONDS
@@ -72,8 +79,10 @@ def basis_of(state: CustomerState, currency: str, as_of_seconds: int) -> Basis:
     return Basis(len(days), anchor - days[0], max(0, today - anchor), gap, anchor, *shared)
 
 
-def row_of(state: CustomerState, basis: Basis, as_of_seconds: int) -> tuple[float, ...]:
-    """One row: purchases, last, silent, orders, net in major units, levels, counts."""
+def row_of(
+    state: CustomerState, basis: Basis, as_of_seconds: int, *, native: bool
+) -> tuple[float, ...]:
+    """One row: purchases, last, silent, orders, net in major units, native, levels, counts."""
     halves = decay.HALF_LIVES_DAYS
     levels = [
         decay.level(counter, halves[index % len(halves)], as_of_seconds) if counter else 0.0
@@ -86,6 +95,7 @@ def row_of(state: CustomerState, basis: Basis, as_of_seconds: int) -> tuple[floa
         basis.silent,
         basis.orders,
         net,
+        native,
         *levels,
         *state.counts,
     )
@@ -94,7 +104,7 @@ def row_of(state: CustomerState, basis: Basis, as_of_seconds: int) -> tuple[floa
 def columns_of(rows: Sequence[tuple[float, ...]], levels: int) -> Columns:
     """The rows turned; `levels` is how many of each row's numbers are decayed counters."""
     table = np.ascontiguousarray(np.array(rows, dtype=np.float64).reshape(len(rows), -1).T)
-    purchases, last, silent, orders, net = table[:5]
+    purchases, last, silent, orders, net, native = table[:_FIGURES]
     return Columns(
         purchases=purchases,
         repeats=np.maximum(purchases - 1.0, 0.0),
@@ -102,8 +112,9 @@ def columns_of(rows: Sequence[tuple[float, ...]], levels: int) -> Columns:
         silent=silent,
         orders=orders,
         net=net,
-        levels=tuple(table[5 : 5 + levels]),
-        counts=tuple(table[5 + levels :]),
+        native=native,
+        levels=tuple(table[_FIGURES : _FIGURES + levels]),
+        counts=tuple(table[_FIGURES + levels :]),
     )
 
 

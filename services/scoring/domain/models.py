@@ -29,7 +29,7 @@ class Typical:
 class Model:
     """All that turns a state into scores. `tiers` are the values from which medium and high begin.
 
-    Amounts are in major units of `currency`; None means that of each customer.
+    Amounts are in major units of `currency`; None means any of `LIKE_EURO`.
     """
 
     name: str
@@ -40,6 +40,14 @@ class Model:
     typical: Typical
     currency: str | None = None
 
+    def counts_in(self, currency: str) -> bool:
+        """Whether amounts in a currency can be compared with the model's."""
+        return currency in LIKE_EURO if self.currency is None else currency == self.currency
+
+
+# Currencies whose unit has long been worth between half a euro and two: what the prior's amounts
+# hold for, roughly. Of others nothing is known before the shop's own history tells.
+LIKE_EURO = frozenset({"AUD", "CAD", "CHF", "EUR", "GBP", "NZD", "SGD", "USD"})
 
 # Before a shop has a history: of those who buy once about 40 in 100 come back within 90 days, who
 # stays buys every 75 days or so, a purchase is worth about 40. Figures of the order of published

@@ -4,7 +4,7 @@ Only element-wise operations: the result of a row does not depend on which other
 the borders of batches never show. Results are rounded before anybody compares them with a level.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from services.scoring.domain.columns import Columns, count_of
 from services.scoring.domain.decay import HALF_LIVES_DAYS
 from services.scoring.domain.features import HALVES, SENTIMENT_SCALE, Count, Warmth
 from services.scoring.domain.models import Model
+from services.scoring.domain.stages import SILENCE_EDGES_DAYS
 
 Floats = NDArray[np.float64]
 Components = Mapping[str, Floats]
@@ -69,8 +70,7 @@ def score(columns: Columns, model: Model, horizon_days: int) -> Scores:
     parts = _engagement_parts(columns)
     engagement = _weighted(parts, ENGAGEMENT_WEIGHTS)
     health_parts = _health_parts(columns, risk, engagement)
-    predicted = predicted_value(columns, model)
-    total = columns.net + predicted
+    predicted = predicted_value(columns, model, columns.silent)
     return Scores(
         risk=risk,
         engagement=engagement,
@@ -80,48 +80,81 @@ def score(columns: Columns, model: Model, horizon_days: int) -> Scores:
         health_parts=health_parts,
         historic=columns.net,
         predicted_12m=predicted,
-        tier=(total >= model.tiers[0]).astype(np.int64) + (total >= model.tiers[1]),
+        tier=value_tier(columns, model, predicted),
     )
 
 
 def churn_risk(columns: Columns, model: Model, silent: Floats, horizon_days: float) -> Floats:
-    """Probability of no purchase within the horizon after `silent` days, to six decimals."""
-    risk = mbg_nbd.no_purchase(model.buying, columns.repeats, columns.last, silent, horizon_days)
-    return _rounded(np.clip(risk, 0.0, 1.0), RISK_DECIMALS)
+    """Probability of no purchase within the horizon after `silent` days, to six decimals.
 
-
-def predicted_value(columns: Columns, model: Model) -> Floats:
-    """Expected net spend of the next 365 days, major units; nothing for who never bought."""
-    bought = columns.purchases > 0
-    mean = columns.net / np.maximum(columns.purchases, 1.0)
-    worth = gamma_gamma.expected_value(model.spending, columns.purchases, mean)
-    number = mbg_nbd.expected_purchases(
-        model.buying, columns.repeats, columns.last, columns.silent, YEAR_DAYS
-    )
-    return np.where(bought, _rounded(number * worth, SCORE_DECIMALS), 0.0)
-
-
-def days_until(
-    columns: Columns, model: Model, horizon_days: int, levels: Sequence[float]
-) -> list[NDArray[np.int64]]:
-    """For each level: the first day of silence, after today's, when the risk has reached it.
-
-    -1 where it is there already, is not reached within ten years, or nothing was ever bought.
-    Exact, because the risk never falls in silence.
+    0 for who never bought: there is no habit that could end, so they lead no list of risks.
     """
-    now = churn_risk(columns, model, columns.silent, horizon_days)
-    top = np.full_like(columns.silent, SILENCE_MAX_DAYS)
-    last = churn_risk(columns, model, top, horizon_days)
-    found = []
-    for level in levels:
-        reached = (columns.purchases > 0) & (now < level) & (last >= level)
-        low, high = columns.silent, np.maximum(top, columns.silent)
-        for _ in range(SILENCE_MAX_DAYS.bit_length()):
-            middle = np.floor((low + high) / 2.0)
-            there = churn_risk(columns, model, middle, horizon_days) >= level
-            low, high = np.where(there, low, middle), np.where(there, middle, high)
-        found.append(np.where(reached, high, -1).astype(np.int64))
-    return found
+    risk = mbg_nbd.no_purchase(model.buying, columns.repeats, columns.last, silent, horizon_days)
+    return np.where(columns.purchases > 0, _rounded(np.clip(risk, 0.0, 1.0), RISK_DECIMALS), 0.0)
+
+
+def predicted_value(columns: Columns, model: Model, silent: Floats) -> Floats:
+    """Expected net spend of the next 365 days, major units; nothing for who never bought.
+
+    What a purchase is worth is shrunk towards the shop's where both are in one currency; in another
+    it is the customer's own mean.
+    """
+    mean = columns.net / np.maximum(columns.purchases, 1.0)
+    shrunk = gamma_gamma.expected_value(model.spending, columns.purchases, mean)
+    worth = np.where(columns.native > 0, shrunk, np.maximum(mean, 0.0))
+    number = mbg_nbd.expected_purchases(
+        model.buying, columns.repeats, columns.last, silent, YEAR_DAYS
+    )
+    return np.where(columns.purchases > 0, _rounded(number * worth, SCORE_DECIMALS), 0.0)
+
+
+def value_tier(columns: Columns, model: Model, predicted: Floats) -> NDArray[np.int64]:
+    """0 low, 1 medium, 2 high; low in a currency that the model's amounts are not in."""
+    total = np.where(columns.native > 0, columns.net + predicted, -np.inf)
+    return (total >= model.tiers[0]).astype(np.int64) + (total >= model.tiers[1])
+
+
+def next_change(
+    columns: Columns, model: Model, horizon_days: int, scores: Scores
+) -> NDArray[np.int64]:
+    """The first day of silence, after today's, on which silence alone has changed something.
+
+    That is when the risk has passed the next whole point (levels of thresholds are whole points),
+    when a stage ends, or when the value has fallen below its tier. -1 where nothing will change
+    within ten years, or nothing was ever bought. Exact, because in silence the risk never falls and
+    the value never grows.
+    """
+    top = np.maximum(columns.silent, SILENCE_MAX_DAYS)
+    level = (np.floor(np.round(scores.risk * 100.0, 4)) + 1.0) / 100.0
+
+    def risen(silent: Floats) -> NDArray[np.bool_]:
+        return churn_risk(columns, model, silent, horizon_days) >= level
+
+    day = np.where(risen(top), _first_day(risen, columns.silent, top), np.inf)
+    for edge in SILENCE_EDGES_DAYS:
+        day = np.where(columns.silent < edge, np.minimum(day, edge), day)
+
+    def fallen(silent: Floats) -> NDArray[np.bool_]:
+        predicted = predicted_value(columns, model, silent)
+        return value_tier(columns, model, predicted) < scores.tier
+
+    until = np.minimum(day, top)
+    fall = fallen(until)
+    if np.any(fall):
+        day = np.where(fall, _first_day(fallen, columns.silent, until), day)
+    known = (columns.purchases > 0) & np.isfinite(day)
+    return np.where(known, day, -1.0).astype(np.int64)
+
+
+def _first_day(
+    true_from: Callable[[Floats], NDArray[np.bool_]], low: Floats, high: Floats
+) -> Floats:
+    """The first whole day after `low` on which it is true, where it is at `high`."""
+    for _ in range(SILENCE_MAX_DAYS.bit_length()):
+        middle = np.floor((low + high) / 2.0)
+        there = true_from(middle)
+        low, high = np.where(there, low, middle), np.where(there, middle, high)
+    return high
 
 
 def _weighted(parts: Components, weights: Mapping[str, float]) -> Floats:

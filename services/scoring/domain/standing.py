@@ -74,15 +74,13 @@ def step(
 ) -> Step:
     """What an assessment at `now` makes of a standing.
 
-    Thresholds start with the first purchase: who never bought has no habit to lose. `inherited` are
-    the positions of an id just merged into this one: what was told of it is not told again.
+    `inherited` are the positions of an id just merged into this one: what was told of it is not
+    told again.
     """
     positions = previous.positions if previous is not None else NOWHERE
     if inherited:
         positions = of_both(positions, inherited)
-    crossings: tuple[Crossing, ...] = ()
-    if reading.purchases > 0:
-        positions, crossings = cross(positions, {CHURN_RISK: reading.risk}, THRESHOLDS, now)
+    positions, crossings = cross(positions, {CHURN_RISK: reading.risk}, THRESHOLDS, now)
     standing = _standing(reading, positions)
     published = previous is None or _is_news(previous, standing)
     if previous is not None and not published:

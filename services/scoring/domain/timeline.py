@@ -3,18 +3,19 @@
 What is published must follow from a customer's own events and the model, not from when they were
 handled or where batches ended. So an assessment is made after each event, as of its instant, and
 what the passing of time alone would have changed before that is made first, as of when it was due.
-Those instants depend on the state alone: the days on which the risk will pass the entry of a band,
-and the days of silence at which a stage ends. Each customer's reviews fall due at their own time of
-day, so that not all of a shop's are due at midnight.
+Those instants depend on the state and the model alone: the days on which the risk passes a whole
+point (of which some are the entries of bands), a stage ends, or the value leaves its tier. Each
+customer's reviews fall due at their own time of day, so that not all of a shop's are due at
+midnight.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from services.scoring.domain.bands import CHURN_RISK, NOWHERE, THRESHOLDS, enter_levels
+from services.scoring.domain.bands import NOWHERE
 from services.scoring.domain.columns import (
     Basis,
     basis_of,
@@ -25,12 +26,10 @@ from services.scoring.domain.columns import (
 from services.scoring.domain.decay import DAY_SECONDS, LATEST_SECONDS
 from services.scoring.domain.features import NO_WARMTH, CustomerState
 from services.scoring.domain.models import Model
-from services.scoring.domain.scores import days_until, score
-from services.scoring.domain.stages import SILENCE_EDGES_DAYS
+from services.scoring.domain.scores import next_change, score
 from services.scoring.domain.standing import Reading, Standing, Step, step
 from shared.ids import CustomerId
 
-LEVELS = enter_levels(CHURN_RISK, THRESHOLDS)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # No instant of an assessment lies beyond this, whatever a shop's clock says.
 LATEST = EPOCH + timedelta(seconds=LATEST_SECONDS)
@@ -78,13 +77,13 @@ class Outcome(NamedTuple):
 
 
 class _Reckoned(NamedTuple):
-    """A visit with its numbers. `dues` are its reviews, in seconds since 1970."""
+    """A visit with its numbers. `due` is the review after it, in seconds since 1970."""
 
     visit: Visit
     currency: str
     row: Row
     reading: Reading
-    dues: tuple[int, ...]
+    due: int | None
 
 
 def assess(
@@ -110,7 +109,7 @@ def assess(
         inherited = absorbed.positions if absorbed is not None else NOWHERE
         taken = step(before, one.reading, one.visit.as_of, inherited)
         current[customer] = taken.standing
-        upcoming = _first_after(one.dues, one.visit.as_of)
+        upcoming = None if one.due is None else EPOCH + timedelta(seconds=one.due)
         outcomes.append(Outcome(one.visit, taken, upcoming, one.currency, one.row))
     return outcomes
 
@@ -134,72 +133,66 @@ def review_cause(customer_id: str, due: datetime) -> str:
 def _with_reviews(
     reckoned: Sequence[_Reckoned], rules: Rules, recorded: Callable[[datetime], datetime]
 ) -> list[_Reckoned]:
-    """Puts in front of each visit the reviews that fell due since the customer's one before."""
+    """Puts in front of each visit the reviews that fell due since the customer's one before.
+
+    A review tells when the next one is due, so they are made in rounds, of all customers at once.
+    """
     last: dict[CustomerId, _Reckoned] = {}
-    due: list[tuple[int, Visit]] = []
+    waiting: list[tuple[int, _Reckoned]] = []
     for index, one in enumerate(reckoned):
         before = last.get(one.visit.customer_id)
         if before is not None and not one.visit.fresh:
-            due.extend((index, visit) for visit in _reviews(before, one.visit.as_of, recorded))
+            waiting.append((index, before))
         last[one.visit.customer_id] = one
-    if not due:
-        return list(reckoned)
     reviews: dict[int, list[_Reckoned]] = {}
-    for (index, _), review in zip(due, _reckon([visit for _, visit in due], rules), strict=True):
-        reviews.setdefault(index, []).append(review)
+    while waiting := [
+        (index, before)
+        for index, before in waiting
+        if before.due is not None and before.due <= reckoned[index].visit.as_of.timestamp()
+    ]:
+        made = _reckon([_review(before, recorded) for _, before in waiting], rules)
+        waiting = [(index, one) for (index, _), one in zip(waiting, made, strict=True)]
+        for index, one in waiting:
+            reviews.setdefault(index, []).append(one)
+    if not reviews:
+        return list(reckoned)
     return [one for i, visit in enumerate(reckoned) for one in (*reviews.get(i, ()), visit)]
 
 
-def _reviews(
-    before: _Reckoned, until: datetime, recorded: Callable[[datetime], datetime]
-) -> Iterable[Visit]:
+def _review(before: _Reckoned, recorded: Callable[[datetime], datetime]) -> Visit:
+    """The visit that silence makes due after one."""
     visit = before.visit
-    since, end = visit.as_of.timestamp(), until.timestamp()
-    for seconds in before.dues:
-        if since < seconds <= end:
-            due = EPOCH + timedelta(seconds=seconds)
-            cause = review_cause(visit.customer_id, due)
-            yield Visit(visit.customer_id, visit.state, due, cause, recorded(due))
-
-
-def _first_after(dues: Sequence[int], at: datetime) -> datetime | None:
-    now = at.timestamp()
-    found = next((due for due in dues if due > now), None)
-    return None if found is None else EPOCH + timedelta(seconds=found)
+    assert before.due is not None, "a review without a date"
+    due = EPOCH + timedelta(seconds=before.due)
+    cause = review_cause(visit.customer_id, due)
+    return Visit(visit.customer_id, visit.state, due, cause, recorded(due))
 
 
 def _reckon(visits: Sequence[Visit], rules: Rules) -> list[_Reckoned]:
     """The numbers of all visits, vectorised."""
     if not visits:
         return []
+    model = rules.model
     currencies, bases, rows = [], [], []
     for visit in visits:
         seconds = int(visit.as_of.timestamp())
-        currency = _currency(visit.state, rules)
+        currency = main_currency(visit.state, model.currency or rules.currency)
         basis = basis_of(visit.state, currency, seconds)
         currencies.append(currency)
         bases.append(basis)
-        rows.append(row_of(visit.state, basis, seconds))
-    readings, reached = _numbers(bases, rows, rules)
-    dues = map(_dues, visits, bases, reached)
+        rows.append(row_of(visit.state, basis, seconds, native=model.counts_in(currency)))
+    readings, changes = _numbers(bases, rows, rules)
+    dues = map(_due, visits, bases, changes)
     return [_Reckoned(*each) for each in zip(visits, currencies, rows, readings, dues, strict=True)]
-
-
-def _currency(state: CustomerState, rules: Rules) -> str:
-    """The shop's own where the customer uses it, else the customer's."""
-    shop = rules.model.currency
-    if shop is not None and shop in state.money:
-        return shop
-    return main_currency(state, shop or rules.currency)
 
 
 def _numbers(
     bases: Sequence[Basis], rows: Sequence[Row], rules: Rules
-) -> tuple[list[Reading], list[tuple[int, ...]]]:
-    """What decisions need of each row, and the days of silence that reach each level."""
+) -> tuple[list[Reading], list[int]]:
+    """What decisions need of each row, and the day of silence that changes something."""
     columns = columns_of(rows, len(NO_WARMTH))
     scores = score(columns, rules.model, rules.horizon_days)
-    reached = days_until(columns, rules.model, rules.horizon_days, LEVELS)
+    changes = next_change(columns, rules.model, rules.horizon_days, scores)
     numbers = zip(
         bases,
         scores.risk.tolist(),
@@ -212,13 +205,12 @@ def _numbers(
     readings = [
         Reading(basis.purchases, basis.silent, basis.gap, *others) for basis, *others in numbers
     ]
-    return readings, list(zip(*(found.tolist() for found in reached), strict=True))
+    return readings, changes.tolist()
 
 
-def _dues(visit: Visit, basis: Basis, reached: tuple[int, ...]) -> tuple[int, ...]:
-    """Instants (seconds since 1970) at which silence alone can change something, ascending."""
-    if basis.purchases == 0:
-        return ()
-    silences = {one for one in (*reached, *SILENCE_EDGES_DAYS) if one > basis.silent}
-    dues = (due_at(visit.customer_id, basis.anchor + one) for one in sorted(silences))
-    return tuple(due for due in dues if due < LATEST_SECONDS)
+def _due(visit: Visit, basis: Basis, silence: int) -> int | None:
+    """The instant (seconds since 1970) of that day of silence; None where there is none."""
+    if silence < 0:
+        return None
+    due = due_at(visit.customer_id, basis.anchor + silence)
+    return due if due < LATEST_SECONDS else None
