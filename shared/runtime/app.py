@@ -61,7 +61,7 @@ class Process:
         self._roles = roles
         self._port = port
         self._replica = replica
-        self._health = Health(stall_seconds=service.settings.stall_seconds)
+        self._health = Health(service.settings.stall_seconds, service.settings.away_seconds_max)
         self._keys = KeyRing()
         self._handle = RelayHandle()
         self._failpoints = failpoints.from_environment(os.environ)

@@ -8,70 +8,33 @@
 5. On assignment, and after any failure, seek to the positions in the database.
 
 A batch that fails for a reason of its own is halved until the poisoned event is alone; that one
-becomes a dead letter in the same transaction that moves past it.
+becomes a dead letter in the same transaction that moves past it. One that runs into a limit is
+tried again first, and record by record when that does not help.
 """
 
 import asyncio
-from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from datetime import datetime
 
 from shared.clock import EventClock, monotonic_seconds, wall_now
-from shared.events.envelope import Event
 from shared.retry import Backoff
 from shared.runtime import inbox, metrics
+from shared.runtime.batch import Slice, conflict, count, decode, named, outcomes
 from shared.runtime.continuity import Continuity
 from shared.runtime.db import Transaction
-from shared.runtime.dead import DeadLetter, original_record, row_of_dead
+from shared.runtime.dead import DeadBound, DeadLetter, row_of_dead
 from shared.runtime.event_clock import persist
 from shared.runtime.failures import Fenced, TooManyDeadLetters, is_transient
 from shared.runtime.inbox import Message, Move
-from shared.runtime.lag import LagWatch
+from shared.runtime.lag import LagWatch, demand_whole
 from shared.runtime.log import LogReader, LogUnavailable, OffsetGone, Record, TopicPartition
 from shared.runtime.pace import RECORDS_MIN, paced
 from shared.runtime.service import Context, Subscription
-from shared.runtime.telemetry import event_fields, logger, span, told
+from shared.runtime.suspicion import Suspicion, may_be_the_events
+from shared.runtime.telemetry import logger, span, told
 
 _log = logger("consumer")
-CONFLICT = "ConflictingContent"
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Consecutive records of one partition, decoded."""
-
-    partition: TopicPartition
-    records: Sequence[Record]
-    messages: Sequence[Message]
-    dead: Sequence[DeadLetter] = ()
-
-    @property
-    def next_offset(self) -> int:
-        return self.records[-1].offset + 1
-
-
-@dataclass(slots=True)
-class DeadBound:
-    """Bounds dead letters: at most `ratio_max` of the last events, once there are `count_min`."""
-
-    ratio_max: float
-    count_min: int
-    outcomes: deque[bool] = field(default_factory=deque)
-    window: int = 1_000
-
-    def allows(self, applied: int, dead: int) -> bool:
-        """Whether such a batch stays within the bound; it is counted once it is committed."""
-        recent = self._with(applied, dead)
-        lost = sum(recent)
-        return not dead or lost < self.count_min or lost <= self.ratio_max * len(recent)
-
-    def count(self, applied: int, dead: int) -> None:
-        """Remembers a batch that was committed."""
-        self.outcomes = deque(self._with(applied, dead))
-
-    def _with(self, applied: int, dead: int) -> list[bool]:
-        return [*self.outcomes, *([False] * applied), *([True] * dead)][-self.window :]
 
 
 class Consumer:
@@ -94,6 +57,9 @@ class Consumer:
         self._busy = asyncio.Lock()
         self._records_max = min(RECORDS_MIN * 10, self._settings.batch_records_max)
         self._stopping = asyncio.Event()
+        self._suspicion = Suspicion(self._settings.limit_failures_max)
+        self._one_by_one = False
+        self._gone: OffsetGone | None = None
         self._bound = DeadBound(
             self._settings.dead_ratio_max,
             self._settings.dead_count_min,
@@ -107,6 +73,12 @@ class Consumer:
         async with self._busy:
             self._positions = await self._load(partitions)
             self._continuity.expect(partitions)
+            try:
+                demand_whole(await self._reader.end_offsets(), self._positions)
+            except OffsetGone as gone:
+                self._gone = gone  # raised by the next turn: a client may swallow it here
+            except LogUnavailable as away:
+                _log.warning("ends are unknown", detail=str(away)[:200])  # until they are watched
             return dict(self._positions)
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -120,6 +92,7 @@ class Consumer:
         delays = Backoff().delays()
         while not self._stopping.is_set():
             try:
+                self._lag.starts()
                 await self._reader.start(self)
                 delays = Backoff().delays()
                 while not self._stopping.is_set():
@@ -132,8 +105,13 @@ class Consumer:
                 self._context.health.waits("kafka", str(away)[:200])
                 _log.warning("kafka is away", detail=str(away)[:200])
                 await self._pause(next(delays))
+            except Exception as error:
+                if not (self._stopping.is_set() and is_transient(error)):
+                    raise
+                _log.warning("stopped while waiting", **told(error))  # the log has it all
             finally:
                 await self._reader.stop()
+            self._positions = {}  # the next reader is told where it stands
             self._reader = self._make_reader()
 
     def stop(self) -> None:
@@ -150,6 +128,8 @@ class Consumer:
             records_max=self._records_max, timeout_seconds=self._settings.poll_seconds
         )
         try:
+            if self._gone is not None:
+                raise self._gone
             await self._context.failpoints.reach("consumer.after_poll")
             if batch:
                 await self._handle(batch)
@@ -167,17 +147,48 @@ class Consumer:
             if any(partition not in self._positions for partition in batch):
                 raise Fenced("records of a partition whose position is not loaded")
             slices = [
-                self._decode(partition, records)
+                decode(self._by_topic, partition, records)
                 for partition, polled in batch.items()
                 if (records := self._unread(partition, polled))
             ]
             if slices:
-                await self._apply_or_halve(slices)
+                await self._take(slices)
         await self._reader.commit(dict(self._positions))
         self._adapt(
             monotonic_seconds() - started,
             sum(len(one.records) for one in slices),
         )
+
+    async def _take(self, slices: Sequence[Slice]) -> None:
+        partitions = [one.partition for one in slices]
+        try:
+            if self._suspicion.is_ripe(partitions):
+                await self._take_one_by_one(slices)
+            else:
+                await self._apply_or_halve(slices)
+        except Exception as error:
+            if may_be_the_events(error):
+                self._suspicion.failed(partitions)
+            raise
+
+    async def _take_one_by_one(self, slices: Sequence[Slice]) -> None:
+        """Each record alone: what runs into a limit then does so by itself."""
+        _log.warning("a limit was reached time and again: trying records one by one")
+        if self._suspicion.excuse():
+            self._context.health.begins_anew()
+        self._one_by_one = True
+        try:
+            for one in slices:
+                for record in one.records:
+                    await self._set_aside(decode(self._by_topic, one.partition, [record]))
+        finally:
+            self._one_by_one = False
+
+    def _is_own(self, error: Exception) -> bool:
+        """Whether it is the batch that failed, not the world around it."""
+        if isinstance(error, Fenced | TooManyDeadLetters):
+            return False
+        return not is_transient(error) or (self._one_by_one and may_be_the_events(error))
 
     def _unread(self, partition: TopicPartition, polled: Sequence[Record]) -> Sequence[Record]:
         at = self._positions[partition]
@@ -188,28 +199,11 @@ class Consumer:
         metrics.BATCH_SECONDS.observe(seconds)
         self._records_max = paced(self._records_max, records, seconds, self._settings)
 
-    def _decode(self, partition: TopicPartition, records: Sequence[Record]) -> Slice:
-        messages: list[Message] = []
-        dead: list[DeadLetter] = []
-        for record in records:
-            original = original_record(record)
-            subscription = self._by_topic.get(original.topic)
-            if subscription is None:
-                dead.append(DeadLetter.of(original, "no_subscription", "topic is not read here"))
-                continue
-            try:
-                for message in subscription.decode(original):
-                    message.record = original
-                    messages.append(message)
-            except Exception as error:  # decoding is pure: it would fail for ever
-                dead.append(DeadLetter.of(original, type(error).__name__, str(error)))
-        return Slice(partition, records, messages, dead)
-
     async def _apply_or_halve(self, slices: Sequence[Slice]) -> None:
         try:
             await self._apply(slices)
         except Exception as error:
-            if isinstance(error, Fenced | TooManyDeadLetters) or is_transient(error):
+            if not self._is_own(error):
                 raise
             if len(slices) > 1:
                 for one in slices:
@@ -217,37 +211,49 @@ class Consumer:
             elif len(slices[0].records) > 1:
                 records, middle = slices[0].records, len(slices[0].records) // 2
                 for part in (records[:middle], records[middle:]):
-                    await self._apply_or_halve([self._decode(slices[0].partition, part)])
+                    one = decode(self._by_topic, slices[0].partition, part)
+                    await self._apply_or_halve([one])
             else:
-                await self._apply_one_by_one(slices[0])
+                await self._set_aside(slices[0])
 
     async def _apply(self, slices: Sequence[Slice]) -> None:
         """One transaction for all these records."""
         self._context.health.works()
-        moves = [
-            Move(one.partition, self._positions[one.partition], one.next_offset) for one in slices
-        ]
+        moves = [one.move_from(self._positions[one.partition]) for one in slices]
         messages = [message for one in slices for message in one.messages]
         dead = [letter for one in slices for letter in one.dead]
-        self._observe(messages)
         async with self._context.database.transaction(
             self._context.clock, resources=self._context.resources, gap="consumer"
         ) as tx:
             await self._context.failpoints.reach("consumer.after_begin")
             await inbox.advance(tx.driver, moves)
             admitted = await inbox.admit(tx.driver, messages, wall_now())
-            dead += [_conflict(message) for message in admitted.conflicting]
+            dead += [conflict(message) for message in admitted.conflicting]
+            now = self._now_with(admitted.fresh)
             await self._context.failpoints.reach("consumer.before_state")
-            await self._dispatch(tx, admitted.fresh)
+            await self._dispatch(tx, admitted.fresh, now)
             await self._context.failpoints.reach("consumer.after_state")
-            await self._finish(tx, len(admitted.fresh), dead)
+            await self._finish(tx, len(admitted.fresh), dead, now)
         self._committed(moves, admitted.fresh, admitted.duplicates, dead)
         if tx.leaving:
             await self._context.poke_relay()
 
-    async def _apply_one_by_one(self, only: Slice) -> None:
-        """One record that fails: each of its messages under a savepoint, the bad ones dead."""
-        move = Move(only.partition, self._positions[only.partition], only.next_offset)
+    async def _set_aside(self, only: Slice) -> None:
+        """One record that fails: the bad ones of its messages dead, or all of it."""
+        self._context.health.works()
+        try:
+            await self._apply_each(only)
+        except Exception as error:
+            if not self._is_own(error):
+                raise
+            # Its connection did not outlive it: past it without its handler.
+            _log.warning("record failed", partition=str(only.partition), **told(error))
+            letter = DeadLetter.of(only.records[0], type(error).__name__, str(error))
+            await self._apply_each(Slice(only.partition, only.records, (), (letter,)))
+
+    async def _apply_each(self, only: Slice) -> None:
+        """One record, each of its messages under a savepoint; those that fail become dead."""
+        move = only.move_from(self._positions[only.partition])
         dead = list(only.dead)
         applied: list[Message] = []
         async with self._context.database.transaction(
@@ -255,37 +261,41 @@ class Consumer:
         ) as tx:
             await inbox.advance(tx.driver, [move])
             for message in only.messages:
-                failure = await self._try(tx, message)
+                failure = await self._try(tx, message, self._now_with([*applied, message]))
                 if failure is None:
                     applied.append(message)
                 else:
                     dead.append(failure)
-            await self._finish(tx, len(applied), dead)
+            await self._finish(tx, len(applied), dead, self._now_with(applied))
         self._committed([move], applied, (), dead)
         await self._context.poke_relay()
 
-    async def _try(self, tx: Transaction, message: Message) -> DeadLetter | None:
+    async def _try(self, tx: Transaction, message: Message, now: datetime) -> DeadLetter | None:
         leaving = len(tx.leaving)
         savepoint = tx.driver.transaction()
         await savepoint.start()
         try:
             admitted = await inbox.admit(tx.driver, [message], wall_now())
-            await self._dispatch(tx, admitted.fresh)
+            await self._dispatch(tx, admitted.fresh, now)
         except Exception as error:
-            if isinstance(error, Fenced) or is_transient(error):
+            if not self._is_own(error):
                 raise
             await savepoint.rollback()
             del tx.leaving[leaving:]
-            _log.warning("event failed", **_named(message), **told(error))
+            _log.warning("event failed", **named(message), **told(error))
             return DeadLetter.of_message(message, type(error).__name__, str(error))
         await savepoint.commit()
-        return _conflict(message) if admitted.conflicting else None
+        return conflict(message) if admitted.conflicting else None
 
-    async def _dispatch(self, tx: Transaction, messages: Sequence[Message]) -> None:
-        """Each handler once, with its events in the order of the log."""
-        if not messages:
-            return
+    def _now_with(self, admitted: Sequence[Message]) -> datetime:
+        """What the time is once these are admitted. The clock itself moves when they are."""
         now = self._context.clock.now()
+        if isinstance(self._context.clock, EventClock):
+            return max([now, *(message.time for message in admitted)])
+        return now
+
+    async def _dispatch(self, tx: Transaction, messages: Sequence[Message], now: datetime) -> None:
+        """Each handler once, with its events in the order of the log."""
         by_topic: dict[str, list[Message]] = {}
         for message in messages:
             by_topic.setdefault(message.topic, []).append(message)
@@ -297,8 +307,10 @@ class Consumer:
                     with span(f"{self._context.name} {handler.handle.__name__}", _first(tx.traces)):
                         await handler.handle(tx, events, now=now)
 
-    async def _finish(self, tx: Transaction, applied: int, dead: Sequence[DeadLetter]) -> None:
-        if not self._bound.allows(*_outcomes(applied, dead)):
+    async def _finish(
+        self, tx: Transaction, applied: int, dead: Sequence[DeadLetter], now: datetime
+    ) -> None:
+        if not self._bound.allows(*outcomes(applied, dead)):
             last = dead[-1]  # its reason may quote the event, and everybody may ask for readiness
             raise TooManyDeadLetters(
                 f"{last.kind} at {last.topic}[{last.partition}]@{last.offset} (over "
@@ -307,11 +319,7 @@ class Consumer:
             )
         tx.leaving.extend(row_of_dead(letter, self._context.name, wall_now()) for letter in dead)
         if isinstance(self._context.clock, EventClock):
-            await persist(tx.driver, self._context.clock.now())
-
-    def _observe(self, messages: Sequence[Message]) -> None:
-        if messages:
-            self._context.clock.observe(max(message.time for message in messages))
+            await persist(tx.driver, now)
 
     def _committed(
         self,
@@ -320,8 +328,11 @@ class Consumer:
         duplicates: Sequence[Message],
         dead: Sequence[DeadLetter],
     ) -> None:
-        self._bound.count(*_outcomes(len(applied), dead))
-        _count(applied, duplicates, dead)
+        if applied:
+            self._context.clock.observe(max(message.time for message in applied))
+        self._bound.count(*outcomes(len(applied), dead))
+        count(applied, duplicates, dead)
+        self._suspicion.moved(move.partition for move in moves)
         for move in moves:
             if move.partition in self._positions:
                 self._positions[move.partition] = move.next_offset
@@ -343,8 +354,11 @@ class Consumer:
             except Exception as error:
                 if not is_transient(error) or self._stopping.is_set():
                     raise
-                self._context.health.waits("database", type(error).__name__)
-                await asyncio.sleep(next(delays))
+                self._suspicion.clear()
+                away = "kafka" if isinstance(error, LogUnavailable) else "database"
+                self._context.health.waits(away, type(error).__name__)
+                self._context.health.works()
+                await self._pause(next(delays))
 
     async def _recover(self, error: Exception) -> None:
         """Waits for what is away, then goes back to the stored positions."""
@@ -356,44 +370,16 @@ class Consumer:
             _log.warning("waiting", **told(error))
             # Perhaps it was too much at once for the limits of one statement.
             self._records_max = max(RECORDS_MIN, self._records_max // 2)
-            await asyncio.sleep(next(Backoff().delays()))
+            await self._pause(next(Backoff().delays()))
+        self._context.health.works()
         async with self._busy:
-            still = self._reader.assignment()
+            still, before = self._reader.assignment(), self._positions
             self._positions = await self._load(still)
+            self._suspicion.loaded(before, self._positions)
             self._continuity.expect(still)
             for partition, offset in self._positions.items():
                 self._reader.seek(partition, offset)
 
 
-def _conflict(message: Message) -> DeadLetter:
-    return DeadLetter.of_message(message, CONFLICT, "this id was seen before with other content")
-
-
-def _outcomes(applied: int, dead: Sequence[DeadLetter]) -> tuple[int, int]:
-    """(fine, lost): a client that reuses ids is its own trouble, not a sign of ours."""
-    ours = sum(letter.kind != CONFLICT for letter in dead)
-    return applied + len(dead) - ours, ours
-
-
-def _named(message: Message) -> dict[str, str | None]:
-    if isinstance(message.event, Event):
-        return event_fields(message.event)
-    return {"event_id": message.event_id}
-
-
 def _first(traces: Mapping[str, str]) -> str | None:
     return next(iter(traces.values()), None)
-
-
-def _count(
-    applied: Sequence[Message], duplicates: Sequence[Message], dead: Sequence[DeadLetter]
-) -> None:
-    metrics.BATCH_EVENTS.observe(len(applied))
-    outcomes: dict[str, Sequence[Message | DeadLetter]] = {
-        "applied": applied,
-        "duplicate": duplicates,
-        "dead": dead,
-    }
-    for outcome, several in outcomes.items():
-        for topic, number in Counter(one.topic for one in several).items():
-            metrics.EVENTS.labels(topic, outcome).inc(number)

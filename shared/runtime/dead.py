@@ -6,7 +6,8 @@ reads, as if they came from their original topic.
 """
 
 import json
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
@@ -72,6 +73,29 @@ class DeadLetter:
             reason,
             message.event_id,
         )
+
+
+@dataclass(slots=True)
+class DeadBound:
+    """Bounds dead letters: at most `ratio_max` of the last events, once there are `count_min`."""
+
+    ratio_max: float
+    count_min: int
+    outcomes: deque[bool] = field(default_factory=deque)
+    window: int = 1_000
+
+    def allows(self, applied: int, dead: int) -> bool:
+        """Whether such a batch stays within the bound; it is counted once it is committed."""
+        recent = self._with(applied, dead)
+        lost = sum(recent)
+        return not dead or lost < self.count_min or lost <= self.ratio_max * len(recent)
+
+    def count(self, applied: int, dead: int) -> None:
+        """Remembers a batch that was committed."""
+        self.outcomes = deque(self._with(applied, dead))
+
+    def _with(self, applied: int, dead: int) -> list[bool]:
+        return [*self.outcomes, *([False] * applied), *([True] * dead)][-self.window :]
 
 
 def row_of_dead(letter: DeadLetter, service: str, at: datetime) -> Row:

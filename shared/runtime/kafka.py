@@ -1,4 +1,5 @@
-"""Kafka, through aiokafka. The only file that knows the client and answers for its defects.
+"""Kafka, through aiokafka. With `kafka_topics` the only one that knows the client; it answers for
+its defects.
 
 - Its transactions speak the first protocol version only, so none are used: positions live in
   PostgreSQL and every batch checks them.
@@ -7,6 +8,9 @@
   every failed write throws the producer away and the next one builds another.
 - Its rebalance callbacks swallow errors; a partition whose position was not set is noticed by the
   consumer, which seeks again.
+- It fetches from the offset that Kafka knows while the callback still asks for ours: that the
+  broker no longer has that one is no news.
+- Closing that is cut short leaves its sockets open.
 """
 
 import asyncio
@@ -17,19 +21,17 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
-    for_code,
 )
 from aiokafka.partitioner import murmur2
 
 from shared.clock import monotonic_seconds
 from shared.events.topics import TOPICS, Topic
-from shared.retry import Backoff
+from shared.runtime.kafka_topics import ensure_topics
 from shared.runtime.log import (
     Listener,
     LogReader,
@@ -44,11 +46,10 @@ from shared.runtime.log import (
 from shared.runtime.settings import RuntimeSettings
 
 _COMMIT_SECONDS = 1.0
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 4.0
+_LAST_COMMIT_SECONDS = 0.5
+_CLOSE_SECONDS = 0.5
 _ASSIGNING_SECONDS = 0.02
-_HOUR_MS = 3_600_000
-_TOPIC_EXISTS = 36
-_REPLICAS = 3  # of each partition, where the cluster has as many brokers
 _FAILURES = (KafkaError, OSError, TimeoutError)
 
 
@@ -70,66 +71,7 @@ class KafkaLog:
         return _Writer(self._settings, topics)
 
     async def ensure_topics(self, topics: Sequence[Topic]) -> None:
-        """Creates what is missing, then waits until each partition has a leader.
-
-        A topic with another number of partitions than the catalogue's is a `ValueError`: keys would
-        land elsewhere and order per customer would be lost.
-        """
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
-        try:
-            await admin.start()
-            existing = set(await admin.list_topics())
-            missing = [topic for topic in topics if topic.name not in existing]
-            if missing:
-                brokers = len((await admin.describe_cluster())["brokers"])
-                copies = min(_REPLICAS, brokers)
-                _raise_for(
-                    await admin.create_topics([_new_topic(topic, copies) for topic in missing])
-                )
-            await self._await_leaders(admin, topics)
-        except _FAILURES as error:
-            raise LogUnavailable(f"cannot create topics: {error!r}") from error
-        finally:
-            await admin.close()
-
-    async def _await_leaders(self, admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
-        wanted = {topic.name: topic.partitions for topic in topics}
-        for delay in Backoff(max_seconds=0.5).delays():
-            described = await admin.describe_topics(list(wanted))
-            if all(_has_leaders(one) for one in described) and len(described) == len(wanted):
-                _demand_partitions(described, wanted)
-                return
-            await asyncio.sleep(delay)
-
-
-def _demand_partitions(described: Sequence[Mapping[str, Any]], wanted: Mapping[str, int]) -> None:
-    for one in described:
-        found, expected = len(one["partitions"]), wanted[one["topic"]]
-        if found != expected:
-            raise WrongPartitions(
-                f"topic {one['topic']} has {found} partitions, not {expected}: "
-                "set the catalogue to it or create the topic anew"
-            )
-
-
-def _has_leaders(described: Mapping[str, object]) -> bool:
-    partitions = described["partitions"]
-    assert isinstance(partitions, list)
-    return bool(partitions) and all(one["leader"] >= 0 for one in partitions)
-
-
-def _raise_for(response: object) -> None:
-    for topic, code, *_rest in response.topic_errors:  # type: ignore[attr-defined]
-        if code not in (0, _TOPIC_EXISTS):
-            raise for_code(code)(topic)
-
-
-def _new_topic(topic: Topic, copies: int) -> NewTopic:
-    configs = {"cleanup.policy": "compact" if topic.compacted else "delete"}
-    if not topic.compacted:
-        hours = topic.retention_hours
-        configs["retention.ms"] = str(-1 if hours is None else hours * _HOUR_MS)
-    return NewTopic(topic.name, topic.partitions, copies, topic_configs=configs)
+        await ensure_topics(self._settings.kafka, topics)
 
 
 class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -144,6 +86,9 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         self._member = member
         self._committed_at = 0.0
         self._committing: asyncio.Task[None] | None = None
+        self._positions: Mapping[TopicPartition, int] = {}
+        # Partitions that were told where to start since they were assigned.
+        self._sought: set[KafkaPartition] = set()
 
     async def start(self, listener: Listener) -> None:
         settings = self._settings
@@ -187,6 +132,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                 self.seek(partition, offset)
 
     async def on_partitions_revoked(self, revoked: list[KafkaPartition]) -> None:
+        self._sought.difference_update(revoked)
         await self._listener.revoked(_ours(revoked))
 
     async def poll(
@@ -201,10 +147,14 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.sleep(_ASSIGNING_SECONDS)
             return {}
         except OffsetOutOfRangeError as error:
-            lost = ", ".join(
-                f"{tp.topic}/{tp.partition} at {at}" for tp, at in error.args[0].items()
-            )
-            raise OffsetGone(f"the log no longer has {lost}: retention overtook us") from error
+            lost = [tp for tp, at in error.args[0].items() if await self._wants(tp, at)]
+            if not lost:
+                await asyncio.sleep(_ASSIGNING_SECONDS)
+                return {}
+            places = ", ".join(f"{tp.topic}/{tp.partition} at {error.args[0][tp]}" for tp in lost)
+            raise OffsetGone(
+                f"the log does not have {places}: retention overtook us, or it lost records"
+            ) from error
         except _FAILURES as error:
             raise LogUnavailable(f"cannot read: {error!r}") from error
         return {
@@ -212,8 +162,17 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             for tp, records in polled.items()
         }
 
+    async def _wants(self, partition: KafkaPartition, offset: int) -> bool:
+        """Whether `offset` is where we are, and not where the client began without us."""
+        return (
+            partition in self._sought
+            and partition in self._consumer.assignment()
+            and await self._consumer.position(partition) == offset
+        )
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._consumer.seek(KafkaPartition(*partition), offset)
+        self._sought.add(KafkaPartition(*partition))
 
     def assignment(self) -> frozenset[TopicPartition]:
         return _ours(self._consumer.assignment())
@@ -235,29 +194,29 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             raise LogUnavailable(f"cannot ask for the beginning: {error!r}") from error
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        self._positions = positions
         busy = self._committing is not None and not self._committing.done()
         if busy or monotonic_seconds() - self._committed_at < _COMMIT_SECONDS:
             return
         self._committed_at = monotonic_seconds()
-        mine = self.assignment()
-        self._committing = asyncio.create_task(
-            self._commit_now({tp: at for tp, at in positions.items() if tp in mine})
-        )
+        self._committing = asyncio.create_task(self._commit_now())
 
-    async def _commit_now(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def _commit_now(self) -> None:
         # Only lag tools read these: our own positions are in the database.
+        mine = self.assignment()
+        offsets = {KafkaPartition(*tp): at for tp, at in self._positions.items() if tp in mine}
         with suppress(*_FAILURES):
-            await self._consumer.commit(
-                {KafkaPartition(*partition): at for partition, at in positions.items()}
-            )
+            if offsets:
+                await self._consumer.commit(offsets)
 
     async def stop(self) -> None:
         if self._committing is not None:
             self._committing.cancel()
             await asyncio.gather(self._committing, return_exceptions=True)
-        # A client that cannot say goodbye in time is left to its session timeout.
-        with suppress(*_FAILURES, asyncio.CancelledError):
-            await asyncio.wait_for(self._consumer.stop(), _STOP_SECONDS)
+            # Who follows begins to fetch from here, before it knows better.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._commit_now(), _LAST_COMMIT_SECONDS)
+        await _stop(self._consumer, self._consumer._client)
 
 
 def _ours(partitions: object) -> frozenset[TopicPartition]:
@@ -310,7 +269,7 @@ class _Writer:
             try:
                 await producer.start()
             except _FAILURES as error:
-                await _stop(producer)
+                await _stop(producer, producer.client)
                 raise LogUnavailable(f"cannot connect: {error!r}") from error
             self._producer = producer
             return producer
@@ -322,7 +281,7 @@ class _Writer:
     def _discard(self) -> None:
         """Stops the producer in the background: what it still holds will be written anew."""
         if self._producer is not None:
-            task = asyncio.create_task(_stop(self._producer))
+            task = asyncio.create_task(_stop(self._producer, self._producer.client))
             self._producer = None
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
@@ -393,6 +352,9 @@ async def _send_group(
     waiting.append(await producer.send_batch(batch, target.topic, partition=target.partition))
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def _stop(part: AIOKafkaConsumer | AIOKafkaProducer, client: Any) -> None:
+    """Says goodbye; a broker that does not answer in time is left, and its sockets closed."""
     with suppress(*_FAILURES, asyncio.CancelledError):
-        await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+        await asyncio.wait_for(part.stop(), _STOP_SECONDS)
+    with suppress(*_FAILURES, asyncio.CancelledError):
+        await asyncio.wait_for(client.close(), _CLOSE_SECONDS)

@@ -24,6 +24,11 @@ FENCED = Counter(
 RETRIES = Counter(
     "tenure_consumer_retries", "Batches tried again because a part was away", registry=REGISTRY
 )
+READERS_REBUILT = Counter(
+    "tenure_consumer_readers_rebuilt",
+    "Readers given up because they could not tell where the log ends",
+    registry=REGISTRY,
+)
 RELAYED = Counter("tenure_relay_records", "Records carried from the outbox", registry=REGISTRY)
 LEADING = Gauge(
     "tenure_leader_state", "1 while this process has the duty", ["duty"], registry=REGISTRY

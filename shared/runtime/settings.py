@@ -35,6 +35,8 @@ class RuntimeSettings(BaseSettings):
     max_poll_interval_seconds: float = 300.0
     request_timeout_seconds: float = 10.0
 
+    # A batch that runs into a limit so often in a row is tried record by record.
+    limit_failures_max: int = 3
     dead_ratio_max: float = 0.1
     dead_window_events: int = 1_000
     dead_count_min: int = 20
@@ -60,6 +62,10 @@ class RuntimeSettings(BaseSettings):
     connections_max: int = 1_000
     drain_seconds: float = 6.0
     stall_seconds: float = 30.0
+    # For so long an absent database or broker excuses a consumer that stands still.
+    away_seconds_max: float = 300.0
+    # A reader that cannot tell where the log ends is built anew after so long.
+    reader_blind_seconds_max: float = 15.0
     event_clock_refresh_seconds: float = 0.2
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

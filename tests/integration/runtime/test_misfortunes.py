@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import pytest
+
 from shared.events.commerce import OrderCompleted
 from shared.events.topics import EVENTS
 from shared.runtime.db import Transaction
@@ -12,8 +14,9 @@ from shared.runtime.dead import PARTITION, TOPIC
 from shared.runtime.decoding import decode_event
 from shared.runtime.inbox import Message
 from shared.runtime.log import Outgoing, Record
+from shared.runtime.metrics import REGISTRY as METRICS
 from shared.runtime.outbox import TYPE_HEADER
-from shared.runtime.service import On, Service, Subscription
+from shared.runtime.service import EventHandler, On, Service, Subscription
 from shared.testing.builders import event
 from shared.testing.harness import Running, running
 from tests.integration.runtime.counting import CountingSettings, build, count
@@ -115,3 +118,53 @@ async def test_a_handler_that_never_returns_ends_liveness(database_url: str) -> 
                     await asyncio.sleep(0.05)
         finally:
             released.set()
+
+
+def sleeping_for(customer: str, *, on_client: bool) -> EventHandler:
+    """A handler that runs into a limit over one customer's events, and counts the others."""
+
+    async def handle(tx: Transaction, events: Sequence[OrderCompleted], *, now: datetime) -> None:
+        if any(one.subject == customer for one in events):
+            if on_client:
+                raise TimeoutError
+            await tx.driver.execute("SELECT pg_sleep(60)")
+        await count(tx, events, now=now)
+
+    return handle
+
+
+@pytest.mark.parametrize("on_client", [True, False])
+async def test_an_event_that_outlasts_every_limit_is_set_aside_alone(
+    database_url: str, *, on_client: bool
+) -> None:
+    handle = sleeping_for("slow", on_client=on_client)
+
+    def slow_service(settings: CountingSettings | None = None) -> Service:
+        return handling(Subscription(EVENTS, (On((OrderCompleted,), handle),)), settings)
+
+    orders = [event(OrderCompleted, customer=f"c-{n}", order_id=f"o-{n}") for n in range(40)]
+    orders[7] = event(OrderCompleted, customer="slow")
+    limits = {"statement_timeout_seconds": 0.3, "poll_seconds": 0.05}
+    async with running(slow_service, database_url, settings=limits) as service:
+        await service.feed(*orders)
+        assert await counted(service) == 39
+        (letter,) = service.dead()
+        assert letter["tenure-event-id"] == orders[7].id
+
+
+async def test_waiting_for_a_lock_is_no_events_fault(database_url: str) -> None:
+    limits = {"lock_timeout_seconds": 0.1, "poll_seconds": 0.05}
+    async with running(build, database_url, settings=limits) as service:
+        async with service.context.transaction() as held:
+            retries = METRICS.get_sample_value("tenure_consumer_retries_total") or 0.0
+            await held.driver.execute("LOCK TABLE counts IN ACCESS EXCLUSIVE MODE")
+            await service.put(event(OrderCompleted))
+            async with asyncio.timeout(20):
+                while (METRICS.get_sample_value("tenure_consumer_retries_total") or 0) < (
+                    retries + 6
+                ):
+                    await held.driver.execute("SELECT 1")
+                    await asyncio.sleep(0.05)
+        await service.settle()
+        assert await counted(service) == 1
+        assert not service.dead()

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from shared.runtime.consumer import DeadBound
+from shared.runtime.dead import DeadBound
 from shared.runtime.failures import is_transient
 from shared.runtime.log import LogUnavailable
 from shared.runtime.telemetry import _stack, told
