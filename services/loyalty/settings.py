@@ -20,6 +20,8 @@ from shared.runtime.settings import RuntimeSettings, service_config
 # With the largest total that an order can have, hundreds of orders fit into 64 bits.
 POINTS_PER_UNIT_MAX = 10_000
 GIFT_POINTS_MAX = 1_000_000_000
+DAYS_MAX = 36_500
+NAME_CHARACTERS_MAX = 200
 
 
 class LoyaltySettings(RuntimeSettings):
@@ -57,8 +59,19 @@ class LoyaltySettings(RuntimeSettings):
         gifts = [one.points for one in self.gestures] + [one.points for one in self.offers]
         if any(not 1 <= points <= GIFT_POINTS_MAX for points in gifts):
             raise ValueError(f"gestures and offers give 1 to {GIFT_POINTS_MAX} points")
+        if any(not 0 <= one.once_per_days <= DAYS_MAX for one in self.gestures):
+            raise ValueError(f"once_per_days must lie within 0 and {DAYS_MAX}")
         if any(rule.condition is not None for rule in self.earning_rules):
             raise ValueError("conditions of earning rules are not evaluated by this version")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_told(self) -> Self:
+        """Names go into events, which have limits of their own: better no start than no order."""
+        names = [one.name for one in self.earning_rules] + [one.name for one in self.tiers]
+        names += [one.name for one in self.gestures] + [one.offer for one in self.offers]
+        if any(not 1 <= len(name) <= NAME_CHARACTERS_MAX or "\x00" in name for name in names):
+            raise ValueError(f"names have 1 to {NAME_CHARACTERS_MAX} characters, none of them NUL")
         return self
 
     def program(self) -> Program:
