@@ -234,9 +234,7 @@ async def _profile(context: Context, customer: str) -> ProfileOut:
         traits = await profiles.load_traits(session.driver, person.ids)
     profile = profiles.profile_of(person, traits)
     usable = {
-        name: one.value
-        for name, one in sorted(profile.traits.items())
-        if one.problem is None and one.value is not None
+        name: one.value for name, one in profile.known().items() if profile.value(name) is not None
     }
     own = {name: value for name, value in usable.items() if not name.startswith(CUSTOM_PREFIX)}
     return ProfileOut(
@@ -248,5 +246,5 @@ async def _profile(context: Context, customer: str) -> ProfileOut:
             for name, value in usable.items()
             if name.startswith(CUSTOM_PREFIX)
         },
-        problems={name: one.problem for name, one in sorted(profile.traits.items()) if one.problem},
+        problems={name: wrong for name in profile.known() if (wrong := profile.problem(name))},
     )

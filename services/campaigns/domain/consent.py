@@ -85,8 +85,8 @@ def _fold(before: Statement, said: Statement) -> Statement:
     since = before.at
     if said.at >= since:
         since = said.at if before.granted else last
-    repeated = last if last > since else None
-    return replace(before, at=since, repeated_at=repeated, contrary_at=contrary)
+    last_time = last if last > since else None
+    return replace(before, at=since, repeated_at=last_time, contrary_at=contrary)
 
 
 def permission(

@@ -12,13 +12,10 @@ from typing import Literal, TypeAlias
 
 from services.campaigns.domain.consent import Statement, permission
 from services.campaigns.domain.policy import INTERNAL_CHANNELS, Cap, Policy
-from services.campaigns.domain.profile import Profile
+from services.campaigns.domain.profile import ADDRESS_TRAITS, Profile
 from services.campaigns.domain.quiet import local_time, quiet_until, zone_of
 
 Rule = Literal["left", "consent", "address", "stale", "cap", "quiet_hours", "open"]
-
-# The trait that holds the address of a channel; a channel without one needs none of ours.
-ADDRESS_TRAITS = {"email": "email", "sms": "phone"}
 
 
 @dataclass(frozen=True, slots=True)

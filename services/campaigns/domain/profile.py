@@ -22,6 +22,12 @@ TRAITS: tuple[str, ...] = (
     "annual_revenue",
 )
 CUSTOM_PREFIX = "custom."
+# `bounced.<address>` is true while messages to that address come back.
+BOUNCED_PREFIX = "bounced."
+_CAME_BACK = "messages to it come back"
+# The trait that holds the address of a channel; a channel without one needs none of ours.
+ADDRESS_TRAITS = {"email": "email", "sms": "phone", "phone": "phone"}
+ADDRESSES = frozenset(ADDRESS_TRAITS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class Profile:
     def value(self, name: str) -> Any:
         """The value of a trait that can be used, else None."""
         trait = self.traits.get(name)
-        return None if trait is None or trait.problem else trait.value
+        return None if trait is None or self.problem(name) else trait.value
 
     def text(self, name: str) -> str | None:
         """As `value`, as text; an empty one counts as absent."""
@@ -51,8 +57,20 @@ class Profile:
         return str(value) if value not in {None, ""} else None
 
     def problem(self, name: str) -> str | None:
+        """Why a trait cannot be used; an address also when messages to it come back."""
         trait = self.traits.get(name)
-        return trait.problem if trait is not None else None
+        if trait is None or trait.problem or name not in ADDRESSES:
+            return trait.problem if trait is not None else None
+        bounced = self.traits.get(f"{BOUNCED_PREFIX}{trait.value}")
+        return _CAME_BACK if bounced is not None and bounced.value else None
+
+    def known(self) -> Mapping[str, Trait]:
+        """What the person or the shop said; the rest is what we noticed."""
+        return {
+            name: one
+            for name, one in sorted(self.traits.items())
+            if not name.startswith(BOUNCED_PREFIX)
+        }
 
 
 def combine(traits: Iterable[Trait]) -> Profile:

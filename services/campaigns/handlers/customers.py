@@ -8,7 +8,7 @@ from services.campaigns.addresses import checked
 from services.campaigns.domain.consent import Statement, stated
 from services.campaigns.domain.intervention import Intervention
 from services.campaigns.domain.person import is_erased
-from services.campaigns.domain.profile import CUSTOM_PREFIX, Trait
+from services.campaigns.domain.profile import ADDRESSES, BOUNCED_PREFIX, CUSTOM_PREFIX, Trait
 from services.campaigns.domain.unsubscribe import intervention_of
 from services.campaigns.handlers.equipment import Tools
 from services.campaigns.handlers.profile import keep_statements
@@ -43,6 +43,12 @@ async def set_profile(
     wrong = [one for one in given if one.problem is not None]
     if wrong:
         return wrong
+    # Who enters an address by hand means it: messages may be sent to it again.
+    given += [
+        Trait(f"{BOUNCED_PREFIX}{one.value}", False, now)
+        for one in given
+        if one.name in ADDRESSES and one.value
+    ]
     given += [Trait(f"{CUSTOM_PREFIX}{name}", value, now) for name, value in custom.items()]
     await people.lock(tx.driver, [customer])
     await profiles.save_traits(tx.driver, [(customer, one) for one in given])

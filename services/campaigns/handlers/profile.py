@@ -5,8 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from services.campaigns.addresses import checked
+from services.campaigns.domain.bounce import is_for_good
 from services.campaigns.domain.consent import ALL_PURPOSES, Statement, learn, stated
-from services.campaigns.domain.profile import CUSTOM_PREFIX, TRAITS, Trait
+from services.campaigns.domain.person import Person
+from services.campaigns.domain.profile import (
+    ADDRESS_TRAITS,
+    BOUNCED_PREFIX,
+    CUSTOM_PREFIX,
+    TRAITS,
+    Profile,
+    Trait,
+    combine,
+)
 from services.campaigns.store import interventions, people, profiles
 from shared.events.engagement import (
     CustomerUpdated,
@@ -25,10 +35,10 @@ async def learn_about(tx: Transaction, events: Sequence[Told | TierChanged]) -> 
     if not events:
         return
     ids = sorted({one.subject for one in events})
-    await people.lock(tx.driver, ids)
-    await profiles.save_traits(
-        tx.driver, [(one.subject, trait) for one in events for trait in _traits(one)]
-    )
+    persons = await people.lock(tx.driver, ids)
+    bounced = await _bounced(tx, events, persons)
+    told = [(one.subject, trait) for one in events for trait in _traits(one)]
+    await profiles.save_traits(tx.driver, [*told, *bounced])
     purposes = await _purposes(tx, events)
     await keep_statements(
         tx,
@@ -50,6 +60,41 @@ async def keep_statements(tx: Transaction, said: Sequence[tuple[str, Statement]]
     await profiles.save_statements(tx.driver, changed)
 
 
+async def _bounced(
+    tx: Transaction, events: Sequence[Told | TierChanged], persons: Mapping[str, Person]
+) -> list[tuple[str, Trait]]:
+    """The addresses that messages came back from: those that were known when they did."""
+    concerned = {
+        each
+        for one in events
+        if isinstance(one, MessageBounced)
+        for each in persons[one.subject].ids
+    }
+    if not concerned:
+        return []
+    traits = await profiles.load_traits(tx.driver, sorted(concerned))
+    found: list[tuple[str, Trait]] = []
+    for one in events:
+        if isinstance(one, MessageBounced):
+            profile = profiles.profile_of(persons[one.subject], traits)
+            found += [(one.subject, trait) for trait in _came_back(one, profile)]
+        elif one.subject in concerned:
+            # As these will be saved: of one trait the latest.
+            known = traits.get(one.subject, [])
+            traits[one.subject] = list(combine([*known, *_traits(one)]).traits.values())
+    return found
+
+
+def _came_back(event: MessageBounced, profile: Profile) -> Iterable[Trait]:
+    """An address that was set later than the message came back is another matter."""
+    name = ADDRESS_TRAITS.get(event.data.channel)
+    if name is None or not is_for_good(event.data.reason):
+        return
+    address = profile.traits.get(name)
+    if address is not None and address.value and address.at <= event.time:
+        yield Trait(f"{BOUNCED_PREFIX}{address.value}", True, event.time)
+
+
 def _traits(event: Told | TierChanged) -> Iterable[Trait]:
     if isinstance(event, TierChanged):
         yield Trait("loyalty_tier", event.data.current, event.time)
@@ -69,8 +114,9 @@ def trait_of(name: str, value: object, event: CustomerUpdated) -> Trait:
 
 
 def _statements(event: Told | TierChanged, purposes: Mapping[str, str]) -> Sequence[Statement]:
-    """A message's unsubscription is about its purpose; a complaint or bounce about the channel."""
-    if isinstance(event, TierChanged):
+    """A message's unsubscription is about its purpose; a complaint about the channel. A bounce
+    says nothing of what the person wants."""
+    if isinstance(event, TierChanged | MessageBounced):
         return ()
     if isinstance(event, CustomerUpdated):
         consent = {str(channel): said for channel, said in (event.data.consent or {}).items()}

@@ -110,3 +110,15 @@ async def states(service: Running) -> list[str]:
     async with service.context.read() as session:
         rows = await session.driver.fetch("SELECT state FROM interventions ORDER BY customer_id")
     return [row["state"] for row in rows]
+
+
+async def get(service: Running, path: str) -> Any:
+    reply = await service.client.get(path, headers=service.key("read"))
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+async def put(service: Running, path: str, body: Any, status: int = 200) -> Any:
+    reply = await service.client.put(path, json=body, headers=service.key("admin"))
+    assert reply.status_code == status, reply.text
+    return reply.json()

@@ -30,28 +30,15 @@ from shared.events.engagement import (
     CustomerMerged,
     CustomerUnmerged,
     CustomerUpdated,
-    MessageBounced,
 )
 from shared.events.loyalty import TierChanged
 from shared.runtime.tables import METADATA as RUNTIME
 from shared.testing.builders import NOON, event
 from shared.testing.harness import Running, in_batches, running
-from tests.integration.campaigns.conftest import Start, crossed, decisions, joined
+from tests.integration.campaigns.conftest import Start, crossed, decisions, get, joined, put
 
 DAY = timedelta(days=1)
 Outbox = Callable[[], list[EmailMessage]]
-
-
-async def get(service: Running, path: str) -> Any:
-    reply = await service.client.get(path, headers=service.key("read"))
-    assert reply.status_code == 200, reply.text
-    return reply.json()
-
-
-async def put(service: Running, path: str, body: Any, status: int = 200) -> Any:
-    reply = await service.client.put(path, json=body, headers=service.key("admin"))
-    assert reply.status_code == status, reply.text
-    return reply.json()
 
 
 async def test_an_absent_trait_is_left_as_it_is_and_an_older_one_changes_nothing(
@@ -96,16 +83,6 @@ async def test_an_operator_s_consent_counts_and_says_where_it_came_from(campaign
     (permission,) = (await put(campaigns, path, body))["permissions"]
     assert permission["granted"]
     assert "by phone" in permission["reason"]
-
-
-async def test_a_bounce_withdraws_the_whole_channel(campaigns: Running) -> None:
-    await campaigns.feed(joined())
-    await campaigns.feed(event(MessageBounced, at=NOON + DAY, message_id="m-1", channel="email"))
-    permissions = (await get(campaigns, "/v1/customers/c-1/consent"))["permissions"]
-    assert {one["purpose"]: one["granted"] for one in permissions} == {
-        "*": False,
-        "retention": False,
-    }
 
 
 async def test_a_merge_combines_what_is_known_and_an_unmerge_takes_it_apart(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from services.campaigns import addresses, mailer, templates
 from services.campaigns.domain import unsubscribe
 from services.campaigns.domain.attribution import Order, credited, first_order
+from services.campaigns.domain.bounce import is_for_good
 from services.campaigns.domain.intervention import Intervention
 from services.campaigns.domain.person import people_of
 from services.campaigns.domain.profile import Trait, combine
@@ -200,3 +201,24 @@ def test_a_message_recorded_late_finds_the_order_that_followed_it() -> None:
     found = first_order(sent("first", 0), [order(9), order(3), order(-1)])
     assert found is not None
     assert found.order_id == "o-3"
+
+
+@pytest.mark.parametrize(
+    ("reason", "for_good"),
+    [
+        (None, True),
+        ("550 5.1.1 mailbox unknown", True),
+        ("5.1.1", True),
+        ("hard", True),
+        ("Permanent/NoEmail", True),
+        ("452 4.2.2 over quota", False),
+        ("552 5.2.2 mailbox full", False),
+        ("421 try again later", False),
+        ("soft bounce", False),
+        ("Transient/General", False),
+        ("temporarily deferred", False),
+        ("greylisted", False),
+    ],
+)
+def test_whether_a_bounce_is_for_good(reason: str | None, for_good: bool) -> None:
+    assert is_for_good(reason) is for_good
