@@ -14,7 +14,7 @@ DURATIONS: Mapping[str, tuple[float, float]] = {
     "scoring": (150, 60),
     "latency": (60, 105),
     "growth": (150, 55),
-    "memory": (510, 0),
+    "memory": (535, 0),
 }
 
 
@@ -57,7 +57,7 @@ class Plan:
     growth_customers: tuple[int, int] = (10_000, 500_000)
     growth_events: int = 60_000
 
-    memory_seconds: float = 450.0
+    memory_seconds: float = 480.0
     memory_stretch_events: int = 40_000
     memory_batch: int = 250
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-SAMPLE_SECONDS = 1.0
+SAMPLE_SECONDS = 2.0
 # The later part of a run, by points.
 WARM_SHARE = 0.4
 _KILOBYTES = 1024
@@ -67,7 +67,7 @@ def _proportional_kilobytes(pid: int) -> int:
 
 @contextlib.contextmanager
 def sampled(held: dict[str, Held], pids: Callable[[], Mapping[str, int | None]]) -> Iterator[None]:
-    """Raises the peaks of all processes, second by second, until the context is left."""
+    """Raises the peaks of all processes, every two seconds, until the context is left."""
     over = threading.Event()
 
     def sample() -> None:

@@ -1,7 +1,7 @@
 """(e) Memory: the peak of each process, and its slope while events flow.
 
 The whole platform takes stretch after stretch through its door, for a set time. What each process
-holds is sampled every second, for its peak; and read after every stretch, when all services have
+holds is sampled all the time, for its peak; and read after every stretch, when all services have
 caught up, for its slope: a straight line through those points, without the first part of the run.
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from bench.figures import Aim, Row, Series, Table
 from bench.load import Outcome
 from bench.plan import Plan
-from bench.resident import WARM_SHARE, Held, megabytes_of, sampled
+from bench.resident import SAMPLE_SECONDS, WARM_SHARE, Held, megabytes_of, sampled
 from bench.whole import catch_up, disturbances, pids_of, whole_platform
 from stack.platform import Platform
 
@@ -98,8 +98,8 @@ def _table(plan: Plan, found: _Found) -> Table:
         (
             f"{found.events:,} events of {CUSTOMERS:,} customers through the door in batches "
             f"of {plan.memory_batch}, all services at work, in {found.stretches} stretches. Memory "
-            "is proportional (PSS), PostgreSQL with all its backends; peaks are sampled every "
-            "second.",
+            "is proportional (PSS), PostgreSQL with all its backends; peaks are sampled "
+            f"every {SAMPLE_SECONDS:.0f} s.",
             f"Slope: least squares over the last {1 - WARM_SHARE:.0%} of the run, through what is "
             "held whenever nobody is behind; ± its standard error. Kafka's heap (448 MB) and "
             "PostgreSQL's shared buffers (128 MB) fill up to their limits first.",
