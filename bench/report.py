@@ -56,6 +56,9 @@ def _middle(series: Series | None) -> str:
 
 
 def _spread(series: Series) -> str:
+    """Three figures, or one where only one was measured."""
+    if len(series.values) == 1:
+        return _middle(series)
     unit = "" if series.unit == "×" else f" {series.unit}"
     return f"{_short(series.low)} – {_short(series.middle)} – {_short(series.high)}{unit}"
 

@@ -5,17 +5,23 @@ have all of it or nothing. Done at its end, every window has its share, which gr
 """
 
 from bench.sandbox import Sandbox
+from stack.settings import StackSettings
 
 SETTINGS = {"autovacuum": "off", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
-NOTE = (
-    "PostgreSQL's own defaults (128 MB of shared buffers, fsync) but for "
-    + ", ".join(f"{name}={value}" for name, value in SETTINGS.items())
-    + ": VACUUM ANALYZE of the database and a CHECKPOINT end every window of Tenure and are in its "
-    "cost."
-)
 
 
 async def keep_up(pair: Sandbox, database: str) -> None:
     """All that autovacuum and the checkpointer would have to do for one database."""
     await pair.sql("VACUUM ANALYZE", database=database)
     await pair.sql("CHECKPOINT")
+
+
+def note() -> str:
+    """How the database was set, for the tables."""
+    buffers = StackSettings().postgres_shared_buffers_mb
+    settings = ", ".join(f"{name}={value}" for name, value in SETTINGS.items())
+    return (
+        f"PostgreSQL's own defaults ({buffers} MB of shared buffers, fsync on) but for {settings}: "
+        "VACUUM ANALYZE of the database and a CHECKPOINT end every window of Tenure instead, inside "
+        "its cost."
+    )

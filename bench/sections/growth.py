@@ -111,6 +111,6 @@ def _table(plan: Plan, found: list[list[Window]]) -> Table:
         (
             f"{plan.growth_events:,} events a round and side, in visits of all customers; "
             "the first tenth is warm-up. The column « floor » is the smaller shop.",
-            upkeep.NOTE,
+            upkeep.note(),
         ),
     )

@@ -101,8 +101,8 @@ def _table(plan: Plan, found: _Found) -> Table:
             "is proportional (PSS), PostgreSQL with all its backends; peaks are sampled "
             f"every {SAMPLE_SECONDS:.0f} s.",
             f"Slope: least squares over the last {1 - WARM_SHARE:.0%} of the run, through what is "
-            "held whenever nobody is behind; ± its standard error. Kafka's heap (448 MB) and "
-            "PostgreSQL's shared buffers (128 MB) fill up to their limits first.",
+            "held whenever nobody is behind; ± its standard error. Kafka's heap and PostgreSQL's "
+            "shared buffers fill up to their limits first.",
         ),
         found.spoilt_by,
     )

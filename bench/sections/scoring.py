@@ -179,7 +179,7 @@ def _table(plan: Plan, found: dict[str, list[Window]]) -> Table:
             "only Tenure keeps an inbox, so only Tenure notices a repeated event.",
             "CPU of worker, broker and PostgreSQL (Quix Streams: worker and broker); ratio is "
             "theirs over ours. Wall time leaves the upkeep out.",
-            upkeep.NOTE,
+            upkeep.note(),
             "Real orders: UCI Online Retail, orders and refunds with all their lines, of customers "
             f"nobody knows yet{'' if found[REAL] else '; its log was not at hand'}.",
         ),
