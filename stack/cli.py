@@ -1,6 +1,7 @@
 """The `tenure` command. Commands import what they need when they run: help is instant."""
 
 import json
+import socket
 import sys
 import threading
 from enum import StrEnum
@@ -69,7 +70,9 @@ def serve(
     service: Annotated[str, typer.Argument(help="ingest, scoring, campaigns, …")],
     port: Annotated[int, typer.Option(help="0 chooses a free one.")],
     roles: Annotated[str, typer.Option(help="Any of api,consumer,jobs.")] = "api,consumer,jobs",
-    replica: Annotated[str, typer.Option(help="Differs among copies of a service.")] = "1",
+    replica: Annotated[
+        str | None, typer.Option(help="Differs among copies of a service; else the host's name.")
+    ] = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Run one service (or some of its roles) in this process, for TENURE_* or a running stack."""
@@ -77,7 +80,8 @@ def serve(
 
     join(data_dir)
     wanted = frozenset(part.strip() for part in roles.split(",") if part.strip())
-    raise typer.Exit(serve_service(service, wanted, port, replica))
+    # Two of one name would take the partitions from each other for ever.
+    raise typer.Exit(serve_service(service, wanted, port, replica or socket.gethostname()))
 
 
 @app.command()
@@ -144,7 +148,13 @@ def replay_dead_letters(
     """Hand what is in the dead letters to the service once more."""
     from stack.letters import replay_letters
 
-    typer.echo(f"{replay_letters(service, data_dir)} sent again to {service}")
+    replayed = replay_letters(service, data_dir)
+    typer.echo(f"{replayed.sent} sent again to {service}")
+    if replayed.left_out:
+        typer.echo(
+            f"{replayed.left_out} are too large to have come along: see their place", err=True
+        )
+        raise typer.Exit(1)
 
 
 @app.command()

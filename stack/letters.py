@@ -11,10 +11,18 @@ import json
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from shared.events.topics import SERVICES, dead_topic, retry_topic
-from shared.runtime.dead import EVENT_ID, KIND, REASON, DeadLetter, original_record, retry_of
+from shared.runtime.dead import (
+    EVENT_ID,
+    KIND,
+    REASON,
+    DeadLetter,
+    original_record,
+    retry_of,
+    was_left_out,
+)
 from shared.runtime.kafka import KafkaLog
 from shared.runtime.log import LogReader, Record, TopicPartition
 from shared.runtime.settings import RuntimeSettings
@@ -49,7 +57,14 @@ def list_letters(service: str, data_dir: Path, limit: int) -> list[DeadLetter]:
     return [_letter(record) for record in records[-limit:]]
 
 
-def replay_letters(service: str, data_dir: Path) -> int:
+class Replayed(NamedTuple):
+    """How many letters were sent again, and how many have nothing to send but their place."""
+
+    sent: int
+    left_out: int
+
+
+def replay_letters(service: str, data_dir: Path) -> Replayed:
     """Send what has not been sent again; answers how many."""
     return _waited(_replay(_known(service), data_dir))
 
@@ -93,7 +108,7 @@ async def _poll_into(records: list[Record], reader: LogReader) -> None:
         records.extend(batch)
 
 
-async def _replay(service: str, data_dir: Path) -> int:
+async def _replay(service: str, data_dir: Path) -> Replayed:
     where = addresses(data_dir)
     marks_path = data_dir / "dead-letters.json"
     marks = _marks(marks_path)
@@ -101,18 +116,20 @@ async def _replay(service: str, data_dir: Path) -> int:
     data_dir.mkdir(parents=True, exist_ok=True)
     write_private(marks_path, marks)
     waiting = unsent(await _read(service, where), marks.get(service))
+    left_out = sum(was_left_out(record) for record in waiting)
     writer = KafkaLog(RuntimeSettings(kafka=where.kafka)).writer()
     try:
         for first in range(0, len(waiting), BATCH_RECORDS):
             batch = waiting[first : first + BATCH_RECORDS]
-            await writer.write([retry_of(record, retry_topic(service).name) for record in batch])
+            whole = [record for record in batch if not was_left_out(record)]
+            await writer.write([retry_of(record, retry_topic(service).name) for record in whole])
             # Marked after the write: a crash between the two sends some twice, and the reader's
             # inbox knows them; marked before, it would lose them.
             marks[service] = mark_of(batch[-1])
             write_private(marks_path, marks)
     finally:
         await writer.stop()
-    return len(waiting)
+    return Replayed(len(waiting) - left_out, left_out)
 
 
 def _marks(path: Path) -> dict[str, dict[str, int]]:

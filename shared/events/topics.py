@@ -53,8 +53,9 @@ ACCESS_KEYS = Topic(
     SERVICES,
     events=KEYS,
     partitions=1,
+    # Kept whole: a late copy of a key's making, were it the last of its key, would outlive the
+    # revocation. With all of them, a reader knows a copy by its id.
     retention_hours=None,
-    compacted=True,
     key="key",
 )
 ASSESSMENTS = Topic(

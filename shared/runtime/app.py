@@ -1,8 +1,9 @@
 """Runs one process of one service: HTTP in the main thread, the worker in a thread of its own.
 
 The two never share an event loop: a batch holds its loop for tens of milliseconds, which would ruin
-the latency of requests and the heartbeats of the group. SIGTERM and SIGINT drain: readiness turns
-false, the batch in hand is committed and carried, requests in flight are answered, exit 0.
+the latency of requests and the heartbeats of the group. SIGTERM and SIGINT drain, in this order and
+within one deadline: readiness turns false and the batch in hand is committed, the socket closes,
+requests in flight are answered, what all of them published is carried, exit 0.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 import uvicorn
 import uvloop
 
-from shared.clock import Clock, EventClock, SystemClock
+from shared.clock import Clock, EventClock, SystemClock, monotonic_seconds
 from shared.runtime import failpoints
 from shared.runtime.assembly import (
     RelayHandle,
@@ -37,6 +38,7 @@ from shared.runtime.web import make_app
 
 _log = logger("app")
 _THREAD_JOIN_EXTRA_SECONDS = 2
+_REQUESTS_SHARE = 0.5  # of the time to drain; the rest is for carrying what they published
 _GC_ALLOCATIONS = 50_000
 
 
@@ -69,7 +71,8 @@ class Process:
         self._failed = False
         self._stop = asyncio.Event()
         self._worker_loop: asyncio.AbstractEventLoop | None = None
-        self._worker_stopping: asyncio.Event | None = None
+        self._worker_stopping = asyncio.Event()
+        self._worker_served = asyncio.Event()
 
     def run(self) -> int:
         worker = None
@@ -96,7 +99,7 @@ class Process:
                 server_header=False,
                 proxy_headers=False,
                 limit_concurrency=settings.connections_max,
-                timeout_graceful_shutdown=int(settings.drain_seconds),
+                timeout_graceful_shutdown=int(settings.drain_seconds * _REQUESTS_SHARE),
             )
         )
         loop = asyncio.get_running_loop()
@@ -108,12 +111,29 @@ class Process:
         await asyncio.wait(
             [asyncio.create_task(self._stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED
         )
-        self._health.draining = True
-        await self._stop_worker(worker)
-        server.should_exit = True
-        await serving
+        await self._drain(server, serving, worker)
         watching.cancel()
         _log.info("stopped")
+
+    async def _drain(
+        self,
+        server: uvicorn.Server,
+        serving: "asyncio.Task[None]",
+        worker: threading.Thread | None,
+    ) -> None:
+        settings = self._service.settings
+        until = monotonic_seconds() + settings.drain_seconds + _THREAD_JOIN_EXTRA_SECONDS
+        self._health.draining = True
+        self._tell_worker(self._worker_stopping)
+        if "api" in self._roles:
+            await asyncio.wait([serving], timeout=settings.unready_notice_seconds)
+        server.should_exit = True
+        await asyncio.wait([serving], timeout=max(0.0, until - monotonic_seconds()))
+        self._tell_worker(self._worker_served)
+        if worker is not None:
+            await asyncio.to_thread(worker.join, max(0.0, until - monotonic_seconds()))
+        if serving.done():
+            serving.result()
 
     @asynccontextmanager
     async def _api_context(self) -> AsyncIterator[Context]:
@@ -155,7 +175,6 @@ class Process:
 
     async def _work(self) -> None:
         self._worker_loop = asyncio.get_running_loop()
-        self._worker_stopping = asyncio.Event()
         clock = clock_of(self._service.settings)
         async with self._open(clock) as context:
             worker = make_worker(
@@ -169,7 +188,7 @@ class Process:
             await worker.writer.start()
             _settle_memory()
             try:
-                await worker.run(self._worker_stopping)
+                await worker.run(self._worker_stopping, self._worker_served)
             finally:
                 if following is not None:
                     following.cancel()
@@ -194,14 +213,12 @@ class Process:
                 self._stop.set()
                 return
 
-    async def _stop_worker(self, worker: threading.Thread | None) -> None:
-        if worker is None:
+    def _tell_worker(self, event: asyncio.Event) -> None:
+        if self._worker_loop is None:
+            event.set()  # it has not begun to wait
             return
-        if self._worker_loop is not None and self._worker_stopping is not None:
-            with suppress(RuntimeError):  # its loop is closed already
-                self._worker_loop.call_soon_threadsafe(self._worker_stopping.set)
-        limit = self._service.settings.drain_seconds + _THREAD_JOIN_EXTRA_SECONDS
-        await asyncio.to_thread(worker.join, limit)
+        with suppress(RuntimeError):  # its loop is closed already
+            self._worker_loop.call_soon_threadsafe(event.set)
 
 
 class _Server(uvicorn.Server):

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from shared.clock import Clock, EventClock
+from shared.clock import Clock, EventClock, monotonic_seconds
 from shared.events.topics import ACCESS_KEYS, retry_topic
 from shared.retry import Backoff
 from shared.runtime.auth import KeyRing
@@ -153,10 +153,13 @@ class Worker:
     jobs: tuple[Job, ...] | None
     handle: RelayHandle
     relay: Relay
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _until: float = 0.0
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping`; then the batch in hand is finished, and what it published carried."""
+    async def run(self, stopping: asyncio.Event, served: asyncio.Event | None = None) -> None:
+        """Until `stopping`; then the batch in hand is finished, and what it published carried.
+
+        What requests publish is carried as well, until `served` says that there are no more.
+        """
         settings = self.service.settings
         health = self.context.health
         leader = Leader(
@@ -179,7 +182,13 @@ class Worker:
         waiting = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait([waiting, *everything], return_when=asyncio.FIRST_COMPLETED)
-            await self._drain(reading, working, leader)
+            self._until = monotonic_seconds() + settings.drain_seconds
+            await self._drain(reading, working)
+            if served is not None and stopping.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(served.wait(), self._left())
+            if leader.leading:
+                await self._await_empty_outbox()
         finally:
             for task in [waiting, *everything]:
                 task.cancel()
@@ -207,16 +216,18 @@ class Worker:
         return tasks
 
     async def _drain(
-        self, reading: asyncio.Task[None] | None, working: list[asyncio.Task[None]], leader: Leader
+        self, reading: asyncio.Task[None] | None, working: list[asyncio.Task[None]]
     ) -> None:
         for task in working:
             task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
-        if reading is not None and self.consumer is not None:
+        if self.consumer is not None:
             self.consumer.stop()
-            await asyncio.wait([reading], timeout=self.service.settings.drain_seconds)
-        if leader.leading:
-            await self._await_empty_outbox()
+        if ending := [*working, *([reading] if reading else [])]:
+            await asyncio.wait(ending, timeout=self._left())
+
+    def _left(self) -> float:
+        """Seconds until the drain has to be over."""
+        return max(0.0, self._until - monotonic_seconds())
 
     async def _await_empty_outbox(self) -> None:
         """Best effort: what stays is carried by the next leader."""

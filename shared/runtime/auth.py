@@ -1,4 +1,4 @@
-"""API keys, checked locally: every service follows the compacted topic of key hashes.
+"""API keys, checked locally: every service follows the topic of key hashes.
 
 A key reads `tn_<id>_<secret>`. The secret has 256 random bits, so a plain SHA-256 is a safe way to
 store it (a slow hash would only make the check an attack surface).
@@ -68,7 +68,7 @@ class KeyRing:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
         # Ids of events by key: the log repeats itself, and a revocation must not be undone by a
-        # late copy of what came before it.
+        # late copy of what came before it. The topic keeps all, so the first copies are in order.
         self._seen: dict[str, set[str]] = {}
 
     def apply(self, records: Iterable[Record]) -> None:

@@ -27,7 +27,9 @@ KIND, REASON, AT, EVENT_ID = (
     "tenure-dead-at",
     "tenure-event-id",
 )
-_OURS = frozenset({TOPIC, PARTITION, OFFSET, KIND, REASON, AT, EVENT_ID})
+# Says that the value was too large to come along.
+LEFT_OUT = "tenure-dead-left-out"
+_OURS = frozenset({TOPIC, PARTITION, OFFSET, KIND, REASON, AT, EVENT_ID, LEFT_OUT})
 _REASON_CHARS_MAX = 500
 
 
@@ -105,18 +107,24 @@ def row_of_dead(letter: DeadLetter, service: str, at: datetime) -> Row:
     then tells its place only.
     """
     value, reason = letter.value, letter.reason
+    left_out: dict[str, str] = {}
     if value is not None and len(value) > VALUE_BYTES_MAX:
         reason = f"{len(value)} bytes, left at their place: {reason}"
+        left_out = {LEFT_OUT: str(len(value))}
         value = None
     kept = {name: value.decode("utf-8", "replace") for name, value in letter.headers}
-    headers = kept | {
-        TOPIC: letter.topic,
-        PARTITION: str(letter.partition),
-        OFFSET: str(letter.offset),
-        KIND: letter.kind,
-        REASON: reason[:_REASON_CHARS_MAX],
-        AT: at.isoformat(),
-    }
+    headers = (
+        kept
+        | left_out
+        | {
+            TOPIC: letter.topic,
+            PARTITION: str(letter.partition),
+            OFFSET: str(letter.offset),
+            KIND: letter.kind,
+            REASON: reason[:_REASON_CHARS_MAX],
+            AT: at.isoformat(),
+        }
+    )
     if letter.event_id is not None:
         headers[EVENT_ID] = letter.event_id
     return Row(dead_topic(service).name, letter.key, value, json.dumps(headers))
@@ -143,8 +151,14 @@ def _number(text: str | None) -> int:
     return int(text) if text is not None and text.isascii() and text.isdecimal() else -1
 
 
+def was_left_out(record: Record) -> bool:
+    """Whether a dead letter tells its place only: sent again, it would be a tombstone."""
+    return record.header(LEFT_OUT) is not None
+
+
 def retry_of(record: Record, retry_topic: str) -> Outgoing:
-    """The record that sends a dead letter to its reader once more."""
+    """The record that sends a dead letter to its reader once more; not for one left out."""
+    assert not was_left_out(record), "there is nothing to send"
     kept = tuple(
         (name, value) for name, value in record.headers if name not in {KIND, REASON, AT, EVENT_ID}
     )

@@ -22,6 +22,9 @@ from shared.runtime.failpoints import FailPoints
 from shared.runtime.log import LogWriter, Outgoing
 
 _HEARTBEAT_SECONDS = 1.0
+# Together with the above less than `leader_idle_seconds`: who is not answered stops before the
+# server lets another one lead.
+_HEARTBEAT_SECONDS_MAX = 3.0
 # Most rows have one of a few headers; those with a trace of their own come and go.
 _HEADERS_CACHED = 1_000
 # A broker takes 1 MiB with key and headers. One row above that would hold up all behind it.
@@ -124,7 +127,7 @@ async def hold(driver: "asyncpg.Connection[asyncpg.Record]", work: Awaitable[Non
         while not task.done():
             _, waiting = await asyncio.wait({task}, timeout=_HEARTBEAT_SECONDS)
             if waiting:
-                await driver.execute("SELECT 1")
+                await driver.execute("SELECT 1", timeout=_HEARTBEAT_SECONDS_MAX)
         task.result()
     finally:
         task.cancel()

@@ -61,6 +61,8 @@ class RuntimeSettings(BaseSettings):
     request_body_seconds_max: float = 30.0
     connections_max: int = 1_000
     drain_seconds: float = 6.0
+    # Between « not ready » and the closing of the socket, so that nobody sends to a closed one.
+    unready_notice_seconds: float = 0.5
     stall_seconds: float = 30.0
     # For so long an absent database or broker excuses a consumer that stands still.
     away_seconds_max: float = 300.0

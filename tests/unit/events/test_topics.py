@@ -65,6 +65,12 @@ def test_webhooks_hear_every_public_topic() -> None:
     assert all("webhooks" in topic.readers for topic in PUBLIC_TOPICS)
 
 
-def test_only_what_must_be_known_for_ever_is_compacted() -> None:
+def test_what_is_compacted_is_known_for_ever() -> None:
     for topic in TOPICS:
-        assert topic.compacted == (topic.retention_hours is None)
+        assert not topic.compacted or topic.retention_hours is None
+
+
+def test_only_assessments_and_keys_are_known_for_ever() -> None:
+    """Keys are kept whole: of a key's changes the last written need not be the latest."""
+    for_ever = {topic.name: topic.compacted for topic in TOPICS if topic.retention_hours is None}
+    assert for_ever == {"scoring.assessments": True, "ingest.keys": False}

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from shared.events.keys import KeyChanged, KeyChangedData
+from shared.events.topics import ACCESS_KEYS
 from shared.ids import CustomerId, EventId
 from shared.runtime.auth import KeyRing, format_key, secret_hash
 from shared.runtime.log import Record
@@ -37,6 +38,19 @@ def test_a_late_copy_of_its_making_does_not_undo_a_revocation() -> None:
     assert ring.caller(key, NOON) is not None
     ring.apply([announced("revoked", NOON - timedelta(seconds=1)), announced("made")])
     assert ring.caller(key, NOON) is None
+
+
+def test_a_new_process_knows_a_revocation_that_a_late_copy_followed() -> None:
+    """What the topic still has when a process starts, as the catalogue has it kept."""
+    written = [
+        announced("made"),
+        announced("revoked", NOON - timedelta(seconds=1)),
+        announced("made"),
+    ]
+    kept = written[-1:] if ACCESS_KEYS.compacted else written
+    ring = KeyRing()
+    ring.apply(kept)
+    assert ring.caller(format_key("k", SECRET), NOON) is None
 
 
 def test_a_tombstone_with_a_foreign_key_changes_nothing() -> None:
