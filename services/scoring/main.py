@@ -7,6 +7,7 @@ from pathlib import Path
 from services.scoring import tables
 from services.scoring.api import router
 from services.scoring.consumer import SUBSCRIPTIONS
+from services.scoring.handlers.backlog import Backlog
 from services.scoring.handlers.means import Means
 from services.scoring.jobs import JOBS
 from services.scoring.settings import ScoringSettings
@@ -32,8 +33,12 @@ def build(settings: ScoringSettings | None = None) -> Service:
 
 @asynccontextmanager
 async def _open_tools(
-    settings: RuntimeSettings, _database: Database, _log: Log
+    settings: RuntimeSettings, _database: Database, log: Log
 ) -> AsyncIterator[Means]:
     """What handlers need of one role."""
     assert isinstance(settings, ScoringSettings)
-    yield Means(settings.horizon_days, settings.currency, settings.customer_ids_max)
+    backlog = Backlog(log)
+    try:
+        yield Means(settings.horizon_days, settings.currency, settings.customer_ids_max, backlog)
+    finally:
+        await backlog.close()

@@ -30,6 +30,7 @@ class ScoringSettings(RuntimeSettings):
     fit_period_days: int = Field(default=7, ge=1)
 
     review_batch_customers: int = Field(default=1_000, ge=1, le=10_000)
-    # On the event clock a silence review waits this long (in event time) for late events; events
-    # make due reviews first themselves, so a long grace loses nothing but promptness.
+    # On the event clock a silence review waits this long (in event time) for late events and for
+    # what ingest has not admitted yet; events make due reviews first themselves, so a long grace
+    # loses nothing but promptness.
     review_grace_hours: float = Field(default=24.0, ge=0)

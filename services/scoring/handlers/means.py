@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from services.scoring.domain.models import PRIOR, Model
 from services.scoring.domain.timeline import Rules
+from services.scoring.handlers.backlog import Backlog
 from services.scoring.lexicon import Lexicon
 from services.scoring.store import models
 from services.scoring.store.people import Driver
@@ -39,6 +40,7 @@ class Means:
     horizon_days: int
     currency: str
     ids_max: int
+    backlog: Backlog
     lexicon: Lexicon = field(default_factory=Lexicon)
     _models: dict[int, Model] = field(default_factory=dict)
 

@@ -1,12 +1,17 @@
 """What is published follows from each customer's events, not from the borders of batches."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from services.scoring.main import build
 from shared.clock import EventClock
+from shared.events.commerce import OrderCompleted
 from shared.events.engagement import CustomerMerged
 from shared.events.envelope import Event
+from shared.events.scoring import ThresholdCrossed
+from shared.events.topics import EVENTS
+from shared.testing.builders import NOON, event
 from shared.testing.harness import in_batches, running
 from shared.testing.memory_log import MemoryLog
 from tests.integration.scoring.shop import history
@@ -75,11 +80,63 @@ async def test_the_sweep_says_what_events_would_have_said(make_database: Any) ->
         assert swept[key][: len(values)] == values
 
 
+async def test_silence_waits_while_events_are_still_to_be_handled(database_url: str) -> None:
+    """In a process that has no consumer, hence no idea of its own lag."""
+    clock, settings = EventClock(), PINNED | {"review_grace_hours": 0}
+    log = MemoryLog()
+    parts: Any = {"clock": clock, "settings": settings, "log": log}
+    late = NOON + timedelta(days=200)
+    async with running(build, database_url, **parts) as service:
+        await service.feed(event(OrderCompleted))
+        assert service.published(ThresholdCrossed) == []
+    async with running(build, database_url, consume=False, **parts) as service:
+        back = event(OrderCompleted, order_id="o-2", at=NOON + timedelta(days=2))
+        await service.put(back)
+        clock.observe(late)
+        sweep = service.service.jobs[0].run
+        assert not await sweep(service.context, clock.now())
+        async with service.context.read() as session:
+            assert await session.driver.fetchval("SELECT max(as_of) FROM assessments") == NOON
+    async with running(build, database_url, **parts) as service:
+        await service.settle()
+        await service.run_job("review_due")
+        crossed = service.published(ThresholdCrossed)
+    assert [one.data.threshold for one in crossed] == ["churn_risk.high", "churn_risk.critical"]
+    assert min(one.time for one in crossed) > back.time + timedelta(days=30)
+
+
 async def test_merged_customers_end_the_same_whatever_the_batches(make_database: Any) -> None:
-    events = history(4, customers=6)
-    assert any(isinstance(one, CustomerMerged) for one in events)
+    """Of ids that share a partition, whose order towards each other is therefore kept."""
+    events = of_one_partition(history(8, customers=200))
+    assert sum(isinstance(one, CustomerMerged) for one in events) > 1
     whole = await run(make_database(), events, len(events))
     for size in (1, 7):
         pieces = await run(make_database(), events, size)
-        assert pieces[1]["purchases"] == whole[1]["purchases"]
-        assert [row[:2] for row in pieces[1]["states"]] == [row[:2] for row in whole[1]["states"]]
+        assert pieces[0] == whole[0], f"published differently in batches of {size}"
+        assert pieces[1] == whole[1], f"stored differently in batches of {size}"
+
+
+async def test_merged_ids_of_other_partitions_end_with_the_same_states_and_orders(
+    make_database: Any,
+) -> None:
+    events = history(4, customers=6)
+    assert any(isinstance(one, CustomerMerged) for one in events)
+    whole = await run(make_database(), events, len(events))
+    pieces = await run(make_database(), events, 7)
+    assert pieces[1]["purchases"] == whole[1]["purchases"]
+    assert [row[:2] for row in pieces[1]["states"]] == [row[:2] for row in whole[1]["states"]]
+
+
+def of_one_partition(events: Sequence[Event]) -> list[Event]:
+    """The events of customers who are merged with an id of the same partition."""
+    log = MemoryLog()
+    pairs = [
+        (one.subject, one.data.survivor_id) for one in events if isinstance(one, CustomerMerged)
+    ]
+    kept = {
+        name
+        for pair in pairs
+        if len({log.partition_of(EVENTS.name, one.encode()) for one in pair}) == 1
+        for name in pair
+    }
+    return [one for one in events if one.subject in kept]
