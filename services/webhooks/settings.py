@@ -64,6 +64,8 @@ class WebhooksSettings(RuntimeSettings):
     endpoints_max: int = 1_000
     retention_days: float = 30.0
     retention_rows_max: int = 2_000
+    # Deliveries that waited for an endpoint, in one transaction once it is enabled.
+    backlog_rows_max: int = Field(default=2_000, ge=1)
 
     @property
     def guard(self) -> Guard:

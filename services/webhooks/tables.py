@@ -26,11 +26,18 @@ ENDPOINTS = sa.Table(
     sa.Column("reported", sa.Boolean, nullable=False),
     _instant("held_until"),
     _instant("paid_until"),
+    # What becomes of deliveries that waited until then, while a job is still seeing to it.
+    sa.Column("backlog", sa.Text),
+    _instant("backlog_until"),
     _instant("created_at", nullable=False),
     _instant("updated_at", nullable=False),
     _instant("deleted_at"),
     sa.CheckConstraint("enabled = (disabled_at IS NULL)", name="endpoints_disabled_at"),
     sa.CheckConstraint("rate_per_second > 0", name="endpoints_rate_positive"),
+    sa.CheckConstraint("backlog IN ('resume', 'skip')", name="endpoints_backlog"),
+    sa.CheckConstraint(
+        "(backlog IS NULL) = (backlog_until IS NULL)", name="endpoints_backlog_until"
+    ),
     sa.Index("endpoints_created", "created_at", "id"),
 )
 
@@ -107,6 +114,15 @@ DELIVERIES = sa.Table(
         postgresql_where=sa.text("status = 'pending'"),
     ),
     sa.Index("deliveries_listed", "endpoint_id", "created_at", "id"),
+    # Nearly all are delivered; whoever looks for the others must not read those.
+    sa.Index(
+        "deliveries_listed_undelivered",
+        "endpoint_id",
+        "status",
+        "created_at",
+        "id",
+        postgresql_where=sa.text("status <> 'delivered'"),
+    ),
 )
 
 ATTEMPTS = sa.Table(

@@ -12,7 +12,17 @@ from services.webhooks.handlers.catalogue import event_types
 from services.webhooks.handlers.timing import wall_time
 from services.webhooks.store import deliveries
 from shared.ids import DeliveryId
-from shared.runtime.http import CanOperate, CanRead, Ctx, Page, Problem
+from shared.runtime.http import (
+    CanOperate,
+    CanRead,
+    Ctx,
+    Cursor,
+    Limit,
+    Page,
+    Problem,
+    decode_cursor,
+    encode_cursor,
+)
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 # PostgreSQL's text cannot hold NUL.
@@ -52,6 +62,15 @@ async def resend_delivery(_: CanOperate, context: Ctx, delivery_id: Id) -> Deliv
 
 
 @router.get("/event-types")
-async def list_event_types(_: CanRead) -> Page[EventTypeView]:
+async def list_event_types(
+    _: CanRead, limit: Limit = 100, cursor: Cursor = None
+) -> Page[EventTypeView]:
     """Every type an endpoint can ask for, with the JSON Schema of its `data` and an example."""
-    return Page(items=[EventTypeView.of(one) for one in event_types()])
+    after = "" if cursor is None else decode_cursor(cursor, 1)[0]
+    if not isinstance(after, str):
+        raise Problem(422, "the cursor is not one of ours")
+    found = [one for one in event_types() if one.type > after]
+    return Page(
+        items=[EventTypeView.of(one) for one in found[:limit]],
+        next_cursor=encode_cursor(found[limit - 1].type) if len(found) > limit else None,
+    )

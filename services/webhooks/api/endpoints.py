@@ -104,7 +104,13 @@ async def change_endpoint(
         waiting=body.waiting,
     )
     async with context.transaction() as tx:
-        row = await handlers.change(tx, EndpointId(endpoint_id), wish, wall_time(context.clock))
+        row = await handlers.change(
+            tx,
+            EndpointId(endpoint_id),
+            wish,
+            wall_time(context.clock),
+            context.settings.backlog_rows_max,
+        )
     if row is None:
         raise _unknown()
     return Endpoint.of(row)

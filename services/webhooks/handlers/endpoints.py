@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from services.webhooks.domain import message, signing
 from services.webhooks.domain.standing import Standing, disabled_by_hand, enabled_again
+from services.webhooks.handlers.backlog import release
 from services.webhooks.handlers.means import Means
 from services.webhooks.store import deliveries, endpoints, messages
 from services.webhooks.store.leases import AGAIN, LIVE
 from services.webhooks.store.messages import NewMessage
-from services.webhooks.store.rows import EndpointRow
+from services.webhooks.store.rows import Backlog, EndpointRow, Waiting
 from shared.ids import DeliveryId, EndpointId, random_event_id, random_id, random_secret_bytes
 from shared.runtime.db import Transaction
 
 TEST_TYPE = "endpoint.test"
-Waiting = Literal["resume", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +63,13 @@ async def create(
 
 
 async def change(
-    tx: Transaction, endpoint: EndpointId, wish: Wish, now: datetime
+    tx: Transaction, endpoint: EndpointId, wish: Wish, now: datetime, backlog_rows_max: int
 ) -> EndpointRow | None:
-    """The endpoint after the change, or None when there is no such endpoint."""
+    """The endpoint after the change, or None when there is no such endpoint.
+
+    When it is enabled, what waited goes after live traffic or not at all: a first piece of it here,
+    the rest by the job.
+    """
     before = await endpoints.get_locked(tx.driver, endpoint)
     if before is None:
         return None
@@ -81,7 +84,9 @@ async def change(
     )
     await endpoints.update(tx.driver, after)
     if after.standing.enabled and not before.standing.enabled:
-        await _release(tx, endpoint, wish.waiting, now)
+        backlog = Backlog(endpoint, wish.waiting, now)
+        await endpoints.set_backlog(tx.driver, backlog)
+        await release(tx, backlog, now, backlog_rows_max)
     return after
 
 
@@ -95,14 +100,6 @@ def _standing(standing: Standing, enabled: bool | None, now: datetime) -> Standi
     if enabled is None:
         return standing
     return enabled_again(standing) if enabled else disabled_by_hand(standing, now)
-
-
-async def _release(tx: Transaction, endpoint: EndpointId, waiting: Waiting, now: datetime) -> None:
-    """What waited goes after live traffic, or not at all."""
-    if waiting == "skip":
-        await deliveries.skip_pending(tx.driver, endpoint, now)
-    else:
-        await deliveries.replay_pending(tx.driver, endpoint)
 
 
 async def rotate(

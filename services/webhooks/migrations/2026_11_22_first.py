@@ -37,11 +37,17 @@ def _endpoints() -> None:
         sa.Column("reported", sa.Boolean, nullable=False),
         _instant("held_until"),
         _instant("paid_until"),
+        sa.Column("backlog", sa.Text),
+        _instant("backlog_until"),
         _instant("created_at", nullable=False),
         _instant("updated_at", nullable=False),
         _instant("deleted_at"),
         sa.CheckConstraint("enabled = (disabled_at IS NULL)", name="endpoints_disabled_at"),
         sa.CheckConstraint("rate_per_second > 0", name="endpoints_rate_positive"),
+        sa.CheckConstraint("backlog IN ('resume', 'skip')", name="endpoints_backlog"),
+        sa.CheckConstraint(
+            "(backlog IS NULL) = (backlog_until IS NULL)", name="endpoints_backlog_until"
+        ),
     )
     op.create_index("endpoints_created", "endpoints", ["created_at", "id"])
     op.create_table(
@@ -115,6 +121,12 @@ def _deliveries() -> None:
         postgresql_where=sa.text("status = 'pending'"),
     )
     op.create_index("deliveries_listed", "deliveries", ["endpoint_id", "created_at", "id"])
+    op.create_index(
+        "deliveries_listed_undelivered",
+        "deliveries",
+        ["endpoint_id", "status", "created_at", "id"],
+        postgresql_where=sa.text("status <> 'delivered'"),
+    )
     # Rows are leased, retried and completed all day: their dead versions must go at once.
     op.execute(
         "ALTER TABLE deliveries SET (autovacuum_vacuum_scale_factor = 0.02, "

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.webhooks.domain.interest import Interest
 from services.webhooks.domain.standing import Standing
-from services.webhooks.store.rows import Driver, EndpointRow, standing_of
+from services.webhooks.store.rows import Backlog, Driver, EndpointRow, standing_of
 from shared.ids import EndpointId
 
 _COLUMNS = """id, url, event_types, description, rate_per_second, enabled, disabled_at,
@@ -43,6 +43,11 @@ WHERE endpoints.id = given.id
 _INTERESTS = """
 SELECT id, event_types FROM endpoints
 WHERE deleted_at IS NULL AND (enabled OR disabled_at > $1) ORDER BY id
+"""
+_SET_BACKLOG = "UPDATE endpoints SET backlog = $2, backlog_until = $3 WHERE id = $1"
+_NEXT_BACKLOG = """
+SELECT id, backlog, backlog_until FROM endpoints WHERE backlog IS NOT NULL AND deleted_at IS NULL
+ORDER BY backlog_until, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """
 _DELETE = """
 UPDATE endpoints SET deleted_at = $2, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL
@@ -132,6 +137,23 @@ async def delete(driver: Driver, endpoint: EndpointId, now: datetime) -> bool:
     """Takes an endpoint out of service; its history stays until retention."""
     await driver.execute("DELETE FROM endpoint_secrets WHERE endpoint_id = $1", endpoint)
     return bool(await driver.execute(_DELETE, endpoint, now) == "UPDATE 1")
+
+
+async def set_backlog(driver: Driver, backlog: Backlog) -> None:
+    """Until it is seen to, nothing is leased for this endpoint."""
+    await driver.execute(_SET_BACKLOG, backlog.endpoint_id, backlog.waiting, backlog.until)
+
+
+async def clear_backlog(driver: Driver, endpoint: EndpointId) -> None:
+    await driver.execute(_SET_BACKLOG, endpoint, None, None)
+
+
+async def next_backlog(driver: Driver) -> Backlog | None:
+    """The oldest one, with its endpoint locked."""
+    row = await driver.fetchrow(_NEXT_BACKLOG)
+    if row is None:
+        return None
+    return Backlog(EndpointId(row["id"]), row["backlog"], row["backlog_until"])
 
 
 async def lock_standings(

@@ -26,8 +26,8 @@ CROSS JOIN LATERAL (
     WHERE d.endpoint_id = e.id AND d.status = 'pending' AND d.lane = lanes.lane AND d.due_at <= $1
     ORDER BY d.due_at LIMIT 1) AS first
   LIMIT 1) AS due
-WHERE e.enabled AND e.deleted_at IS NULL AND (e.held_until IS NULL OR e.held_until <= $1)
-  AND e.id <> ALL($2::text[])
+WHERE e.enabled AND e.deleted_at IS NULL AND e.backlog IS NULL
+  AND (e.held_until IS NULL OR e.held_until <= $1) AND e.id <> ALL($2::text[])
 """
 _DUE_LOCKED = f"{_DUE} ORDER BY e.id FOR NO KEY UPDATE OF e SKIP LOCKED"
 # Live rows first, and of all endpoints the first rows before anybody's second.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import asyncpg
 
@@ -10,6 +10,7 @@ from services.webhooks.domain.standing import Standing
 from shared.ids import DeliveryId, EndpointId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Waiting = Literal["resume", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,15 @@ class EndpointRow:
     standing: Standing
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is to become of an endpoint's deliveries that waited `until` it was enabled."""
+
+    endpoint_id: EndpointId
+    waiting: Waiting
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)

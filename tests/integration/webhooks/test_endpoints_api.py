@@ -173,6 +173,30 @@ async def test_what_waited_while_disabled_is_resumed_behind_live_traffic_or_skip
         assert arrived[0] == "c-3"
 
 
+@pytest.mark.parametrize(("waiting", "late"), [("resume", 6), ("skip", 1)])
+async def test_a_long_backlog_is_seen_to_in_pieces_and_nothing_leaves_before_the_last(
+    open_service: Open, receiver: Receiver, waiting: str, late: int
+) -> None:
+    async with open_service(calls_per_endpoint_max=1, backlog_rows_max=2) as service:
+        endpoint = await register(service, receiver)
+        path, key = f"/v1/endpoints/{endpoint['id']}", service.key("admin")
+        await service.client.patch(path, json={"enabled": False}, headers=key)
+        await service.feed(*(event(OrderCompleted, customer=f"c-{one}") for one in range(5)))
+        service.clock.advance(timedelta(seconds=1))
+        body = {"enabled": True, "waiting": waiting}
+        assert (await service.client.patch(path, json=body, headers=key)).json()["enabled"]
+        service.clock.advance(timedelta(seconds=1))
+        await service.feed(event(OrderCompleted, customer="live"))
+        await service.run_job("deliver_due")
+        assert not receiver.calls
+        await service.run_job("release_backlogs")
+        await service.run_job("deliver_due")
+        assert receiver.calls[0].json()["customer_id"] == "live"
+        assert len(receiver.calls) == late
+        skipped = await deliveries_of(service, endpoint, status="cancelled")
+        assert len(skipped) == 6 - late
+
+
 async def test_an_endpoint_disabled_for_long_gets_nothing_queued(
     open_service: Open, receiver: Receiver
 ) -> None:
@@ -280,6 +304,23 @@ async def test_what_does_not_exist_is_a_404(open_service: Open) -> None:
                 method, path, json={}, headers=service.key("admin")
             )
             assert reply.status_code == 404, path
+
+
+async def test_the_catalogue_comes_in_pages_of_the_size_that_was_asked_for(
+    open_service: Open,
+) -> None:
+    async with open_service() as service:
+        whole = [one["type"] for one in (await get(service, "/v1/event-types"))["items"]]
+        seen: list[str] = []
+        more = ""
+        while True:
+            page = await get(service, f"/v1/event-types?limit=20{more}")
+            assert len(page["items"]) <= 20
+            seen += [one["type"] for one in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            more = f"&cursor={page['next_cursor']}"
+        assert seen == whole == sorted(whole)
 
 
 async def test_the_catalogue_lists_types_with_schemas_and_examples(open_service: Open) -> None:
