@@ -22,6 +22,6 @@ def note() -> str:
     settings = ", ".join(f"{name}={value}" for name, value in SETTINGS.items())
     return (
         f"PostgreSQL's own defaults ({buffers} MB of shared buffers, fsync on) but for {settings}: "
-        "VACUUM ANALYZE of the database and a CHECKPOINT end every window of Tenure instead, inside "
+        "VACUUM ANALYZE of the database and a CHECKPOINT end every window of Tenure, inside "
         "its cost."
     )
