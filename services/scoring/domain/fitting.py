@@ -4,9 +4,9 @@ The fit is a pure function of the purchases up to a day. Its quality is measured
 window: a model of what was known a horizon earlier predicts who then bought.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -73,21 +73,79 @@ class Fitted:
     metrics: dict[str, Any]
 
 
-def history_until(rows: Sequence[tuple[str, int, float]], cut: int, unit: int) -> History:
-    """From (customer, day, net minor units), ordered, what was known at the end of day `cut`."""
-    found = []
-    for _, purchases in groupby(rows, key=lambda row: row[0]):
-        days = [(day, net) for _, day, net in purchases if day <= cut]
-        if days:
-            first, last = days[0][0], days[-1][0]
-            mean = sum(net for _, net in days) / unit / len(days)
-            found.append((len(days) - 1, last - first, cut - first, mean))
-    table = np.array(found, dtype=np.float64).reshape(len(found), 4).T
-    return History(*(np.ascontiguousarray(column) for column in table))
+@dataclass(frozen=True, slots=True)
+class Purchases:
+    """Purchase days, one array a column: 32 bytes a day, however many a shop has.
+
+    Days of one buyer stand together, ascending. `buyer` numbers the buyers, `day` is since 1970,
+    `net` in minor units, `orders` of that day.
+    """
+
+    buyer: NDArray[np.int64]
+    day: NDArray[np.int64]
+    net: Floats
+    orders: NDArray[np.int64]
+
+    def until(self, cut: int) -> "Purchases":
+        """Those known at the end of day `cut`."""
+        known = self.day <= cut
+        return Purchases(self.buyer[known], self.day[known], self.net[known], self.orders[known])
+
+
+class Collector:
+    """Takes purchase days as they are read: (customer, day, net minor units, orders), by customer
+    and day."""
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+        self._buyer, self._day, self._orders = array("q"), array("q"), array("q")
+        self._net = array("d")
+
+    def add(self, customer: str, day: int, net: float, orders: int) -> None:
+        number = self._buyer[-1] if self._buyer else -1
+        self._buyer.append(number + (customer != self._last))
+        self._day.append(day)
+        self._net.append(net)
+        self._orders.append(orders)
+        self._last = customer
+
+    def done(self) -> Purchases:
+        return Purchases(
+            np.frombuffer(self._buyer, dtype=np.int64),
+            np.frombuffer(self._day, dtype=np.int64),
+            np.frombuffer(self._net, dtype=np.float64),
+            np.frombuffer(self._orders, dtype=np.int64),
+        )
+
+
+def history_until(purchases: Purchases, cut: int, unit: int) -> History:
+    """What was known at the end of day `cut`; `unit` is minor units per major one."""
+    known = purchases.until(cut)
+    starts = _starts(known)
+    number = np.diff(starts, append=len(known.buyer))
+    first, last = known.day[starts], known.day[starts + number - 1]
+    return History(
+        repeats=number - 1.0,
+        last=(last - first).astype(np.float64),
+        observed=(cut - first).astype(np.float64),
+        mean=_sums(known.net, starts) / unit / number,
+    )
+
+
+def _starts(purchases: Purchases) -> NDArray[np.int64]:
+    """Where each buyer's days begin."""
+    return np.flatnonzero(np.diff(purchases.buyer, prepend=-1))
+
+
+def _sums(values: NDArray[Any], starts: NDArray[np.int64]) -> Floats:
+    """A buyer's values added up."""
+    if not len(starts):
+        return np.zeros(0)
+    return np.asarray(np.add.reduceat(values, starts), dtype=np.float64)
 
 
 def fit(
-    rows: Sequence[tuple[str, int, float]],
+    purchases: Purchases,
     *,
     name: str,
     cut: int,
@@ -96,7 +154,7 @@ def fit(
     unit: int,
 ) -> Fitted | TooLittle:
     """The model of a shop as of day `cut` (since 1970); `unit` is minor units per major one."""
-    history = history_until(rows, cut, unit)
+    history = history_until(purchases, cut, unit)
     if history.buyers < BUYERS_MIN or history.repeaters < REPEATERS_MIN:
         return TooLittle(
             f"{history.buyers} buyers of whom {history.repeaters} came back; "
@@ -104,13 +162,15 @@ def fit(
         )
     buying, likelihood = fit_buying(history)
     spending = fit_spending(history)
-    model = _with_edges(name, buying, spending, history, currency)
+    known = purchases.until(cut)
+    orders = _sums(known.orders, _starts(known))
+    model = _with_edges(name, buying, spending, history, orders, currency)
     metrics: dict[str, Any] = {
         "buyers": history.buyers,
         "repeaters": history.repeaters,
         "log_likelihood": round(likelihood, 3),
         "nobody_leaves": buying.a <= 0,
-        "holdout": _holdout(rows, cut, horizon_days, unit),
+        "holdout": _holdout(purchases, history, cut, horizon_days, unit),
     }
     return Fitted(model, metrics)
 
@@ -204,7 +264,12 @@ def _slope(value: Callable[[Floats], float], point: Floats, width: float = 1e-5)
 
 
 def _with_edges(
-    name: str, buying: MbgNbd, spending: GammaGamma, history: History, currency: str
+    name: str,
+    buying: MbgNbd,
+    spending: GammaGamma,
+    history: History,
+    orders: Floats,
+    currency: str,
 ) -> Model:
     """The shop's fifths, value tiers and median buyer."""
     silent, number = history.observed - history.last, history.repeats + 1.0
@@ -219,7 +284,7 @@ def _with_edges(
         name=name,
         buying=buying,
         spending=spending,
-        edges=Edges(_fifths(silent), _fifths(number), _fifths(spent)),
+        edges=Edges(_fifths(silent), _fifths(orders), _fifths(spent)),
         tiers=(round(medium, 2), round(max(high, medium), 2)),
         typical=Typical(float(np.median(number)), max(1.0, float(np.median(gaps)))),
         currency=currency,
@@ -232,26 +297,17 @@ def _fifths(values: Floats) -> tuple[float, float, float, float]:
 
 
 def _holdout(
-    rows: Sequence[tuple[str, int, float]], cut: int, horizon_days: int, unit: int
+    purchases: Purchases, now: History, cut: int, horizon_days: int, unit: int
 ) -> dict[str, Any] | None:
     """How a model of the day one horizon earlier predicted who did not buy since."""
-    then = cut - horizon_days
-    history = history_until(rows, then, unit)
+    history = history_until(purchases, cut - horizon_days, unit)
     if history.buyers < BUYERS_MIN or history.repeaters < REPEATERS_MIN:
         return None
     buying, _ = fit_buying(history)
     silent = history.observed - history.last
     risk = mbg_nbd.no_purchase(buying, history.repeats, history.last, silent, horizon_days)
-    stayed_away = np.array(
-        [
-            not any(day > then for day in days)
-            for days in (
-                [day for _, day, _ in purchases if day <= cut]
-                for _, purchases in groupby(rows, key=lambda row: row[0])
-            )
-            if days and days[0] <= then
-        ]
-    )
+    known_then = now.observed >= horizon_days
+    stayed_away = (now.observed - now.last >= horizon_days)[known_then]
     return {"horizon_days": horizon_days, **quality(risk, stayed_away)}
 
 

@@ -1,22 +1,23 @@
 """Fitting the shop's own model: on request, when it is time, when there is more to learn from."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from services.scoring.domain.decay import DAY_SECONDS
-from services.scoring.domain.fitting import Fitted, TooLittle, fit
+from services.scoring.domain.fitting import Fitted, Purchases, TooLittle, fit
 from services.scoring.domain.models import to_plain
 from services.scoring.store import models
 from services.scoring.store.models import Fit
 from services.scoring.store.people import Driver
+from shared.clock import monotonic_seconds
 from shared.money import exponent
 from shared.runtime.service import Context
 from shared.runtime.telemetry import logger
 
 _log = logger("scoring.fit")
+LONG_COUNT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Material:
     cut: datetime
     purchases: int
     currency: str
-    rows: Sequence[tuple[str, int, float]]
+    days: Purchases
 
     @property
     def cut_day(self) -> int:
@@ -35,9 +36,9 @@ class Material:
     @property
     def window(self) -> tuple[datetime, datetime] | None:
         """From the first purchase day to the cut."""
-        if not self.rows:
+        if not len(self.days.day):
             return None
-        first = min(day for _, day, _ in self.rows)
+        first = int(self.days.day.min())
         return datetime.fromtimestamp(first * DAY_SECONDS, UTC), self.cut
 
 
@@ -54,7 +55,7 @@ async def refit(context: Context, now: datetime) -> bool:
     material = await _material(context, now)
     work = partial(
         fit,
-        material.rows,
+        material.days,
         name=f"mbg-nbd-{number}",
         cut=material.cut_day,
         horizon_days=context.settings.horizon_days,
@@ -75,8 +76,12 @@ async def refit(context: Context, now: datetime) -> bool:
 
 async def _due(context: Context, driver: Driver, now: datetime) -> bool:
     """Whether the purchases have grown enough, or the model is old and there are new ones."""
-    settings = context.settings
+    settings, means = context.settings, context.resources
+    started = monotonic_seconds()
+    if started < means.count_again_at:
+        return False
     purchases = await models.purchases_until(driver, now)
+    means.count_again_at = count_again_at(started, monotonic_seconds())
     latest = await models.latest_fit(driver)
     if latest is None:
         return bool(purchases >= settings.fit_purchases_min)
@@ -84,6 +89,12 @@ async def _due(context: Context, driver: Driver, now: datetime) -> bool:
     grown = purchases >= max(then, 1) * settings.fit_growth_factor
     old = now - fitted_at >= timedelta(days=settings.fit_period_days)
     return grown or (old and purchases > then)
+
+
+def count_again_at(started: float, ended: float) -> float:
+    """When purchases may be counted again: a long count takes at most a hundredth of the time."""
+    took = ended - started
+    return ended + took * 100 if took > LONG_COUNT_SECONDS else ended
 
 
 async def _material(context: Context, now: datetime) -> Material:

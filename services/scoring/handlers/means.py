@@ -41,6 +41,8 @@ class Means:
     currency: str
     ids_max: int
     backlog: Backlog
+    # On the clock of `monotonic_seconds`.
+    count_again_at: float = 0.0
     lexicon: Lexicon = field(default_factory=Lexicon)
     _models: dict[int, Model] = field(default_factory=dict)
 

@@ -2,18 +2,19 @@
 
 import json
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 
+from services.scoring.domain.fitting import Collector, Purchases
 from services.scoring.domain.models import Model, from_plain
 from services.scoring.store.people import Driver
 
 # Reading all purchases of a large shop takes longer than a request may.
 READ_SECONDS = 600
+_ROWS_AT_ONCE = 10_000
 _ALLOW = f"SET LOCAL statement_timeout = '{READ_SECONDS}s'"
 # As text: whether a driver decodes jsonb depends on who made its connection.
 _COLUMNS = """id, status, requested_at, fitted_at, window_from, window_to, purchases,
@@ -47,7 +48,8 @@ GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1
 _HISTORY = """
 SELECT coalesce(l.root_id, p.customer_id) AS customer,
   floor(extract(epoch FROM placed_at) / 86400)::int AS day,
-  sum(minor - refunded_minor) FILTER (WHERE currency = $2)::float8 AS net
+  coalesce(sum(minor - refunded_minor) FILTER (WHERE currency = $2), 0)::float8 AS net,
+  count(*) AS orders
 FROM purchases p LEFT JOIN links l ON l.customer_id = p.customer_id
 WHERE placed_at <= $1 AND NOT cancelled GROUP BY 1, 2 ORDER BY 1, 2
 """
@@ -156,10 +158,12 @@ async def main_currency(driver: Driver, cut: datetime) -> str | None:
     return found
 
 
-async def purchase_days(
-    driver: Driver, cut: datetime, currency: str
-) -> Sequence[tuple[str, int, float]]:
-    """(customer, day since 1970, net minor units in `currency`), by customer and day."""
+async def purchase_days(driver: Driver, cut: datetime, currency: str) -> Purchases:
+    """All purchase days, their worth in `currency`, read in pieces."""
     await driver.execute(_ALLOW)
-    rows = await driver.fetch(_HISTORY, cut, currency, timeout=READ_SECONDS)
-    return [(row["customer"], row["day"], row["net"] or 0.0) for row in rows]
+    found = Collector()
+    async for row in driver.cursor(
+        _HISTORY, cut, currency, prefetch=_ROWS_AT_ONCE, timeout=READ_SECONDS
+    ):
+        found.add(row["customer"], row["day"], row["net"], row["orders"])
+    return found.done()

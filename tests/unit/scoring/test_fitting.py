@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from services.scoring.domain.fitting import (
+    Collector,
     Fitted,
     History,
+    Purchases,
     TooLittle,
     fit,
     fit_spending,
@@ -16,6 +18,7 @@ from services.scoring.domain.fitting import (
 )
 from services.scoring.domain.gamma_gamma import GammaGamma, expected_value
 from services.scoring.domain.models import PRIOR, from_plain, to_plain
+from services.scoring.handlers.fitting import count_again_at
 from tests.unit.scoring.test_mbg_nbd import MODEL, simulated
 
 DAY = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp()) // 86_400
@@ -34,8 +37,16 @@ def rows_of(buyers: int, days: int, seed: int) -> list[tuple[str, int, float]]:
     return rows
 
 
+def read(rows: list[tuple[str, int, float]]) -> Purchases:
+    """As the store reads them: one order a day."""
+    found = Collector()
+    for row in rows:
+        found.add(*row, 1)
+    return found.done()
+
+
 def fitted(rows: list[tuple[str, int, float]]) -> Fitted | TooLittle:
-    return fit(rows, name="mbg-nbd-1", cut=DAY, horizon_days=90, currency="GBP", unit=100)
+    return fit(read(rows), name="mbg-nbd-1", cut=DAY, horizon_days=90, currency="GBP", unit=100)
 
 
 def test_a_shop_with_little_history_keeps_the_prior_and_says_why() -> None:
@@ -95,7 +106,7 @@ def test_gamma_gamma_of_nothing_spent_is_the_prior_held_finite() -> None:
 
 def test_history_counts_days_and_stops_at_the_cut() -> None:
     rows = [("a", 10, 100.0), ("a", 20, 300.0), ("a", 90, 1.0), ("b", 60, 1.0)]
-    history = history_until(rows, cut=50, unit=100)
+    history = history_until(read(rows), cut=50, unit=100)
     assert history.repeats.tolist() == [1.0]
     assert history.last.tolist() == [10.0]
     assert history.observed.tolist() == [40.0]
@@ -110,3 +121,31 @@ def test_quality_of_a_perfect_and_of_a_blind_prediction() -> None:
     assert blind["auc"] == 0.5
     assert blind["log_loss"] == pytest.approx(np.log(2), abs=1e-3)
     assert quality(np.full(2, 0.5), np.array([True, True]))["auc"] is None
+
+
+def test_fifths_of_frequency_count_orders_and_the_model_days() -> None:
+    found = Collector()
+    for buyer in range(100):
+        for day in (0, 50) if buyer % 2 else (0,):
+            found.add(f"c-{buyer:03}", DAY - 100 + day, 1_000.0, orders=10)
+    result = fit(found.done(), name="m", cut=DAY, horizon_days=90, currency="GBP", unit=100)
+    assert isinstance(result, Fitted)
+    assert result.model.edges.frequency == (10.0, 10.0, 20.0, 20.0)
+    assert result.model.typical.purchases == 1.5
+
+
+def test_a_shop_without_any_purchase_has_too_little() -> None:
+    assert isinstance(fitted([]), TooLittle)
+
+
+def test_a_purchase_day_is_kept_in_32_bytes() -> None:
+    found = Collector()
+    for day in range(100_000):
+        found.add("c-1", day, 1.0, 1)
+    kept = found.done()
+    assert sum(one.nbytes for one in (kept.buyer, kept.day, kept.net, kept.orders)) == 3_200_000
+
+
+def test_a_long_count_is_not_made_all_the_time() -> None:
+    assert count_again_at(10.0, 10.2) == 10.2
+    assert count_again_at(10.0, 13.0) == 313.0
