@@ -73,26 +73,35 @@ async def test_migrate_prepares_topics_schemas_and_keys_and_does_it_once(
 
 
 async def test_keys_that_the_database_never_had_are_made_anew_and_said(
-    make_database: Callable[..., str], kafka: Kafka, tmp_path: Path
+    database_url: str, kafka: Kafka, tmp_path: Path
 ) -> None:
-    first, second = make_database(), make_database()
-    migrate(first, kafka.bootstrap, tmp_path)
-    before = (tmp_path / "keys.json").read_text()
-    said = migrate(second, kafka.bootstrap, tmp_path)
-    assert f"this database never had the keys in {tmp_path / 'keys.json'}" in said
-    after = json.loads((tmp_path / "keys.json").read_text())
+    path = tmp_path / "keys.json"
+    before = json.dumps({scope: f"tn_{scope}_{'s' * 43}" for scope in ("admin", "ingest", "read")})
+    path.write_text(before)
+    said = migrate(database_url, kafka.bootstrap, tmp_path)
+    assert f"this database never had the keys in {path} (admin, ingest, read)" in said
+    after = json.loads(path.read_text())
     assert not set(after.values()) & set(json.loads(before).values())
     assert (tmp_path / "keys.json.old").read_text() == before
 
     # Taken away on purpose, a key stays taken away: nobody is let in again by a restart.
-    run_sql(second, "UPDATE ingest.keys SET revoked_at = now()")
-    assert "keys.json" not in migrate(second, kafka.bootstrap, tmp_path)
-    assert json.loads((tmp_path / "keys.json").read_text()) == after
+    run_sql(database_url, "UPDATE ingest.keys SET revoked_at = now()")
+    assert "keys.json" not in migrate(database_url, kafka.bootstrap, tmp_path)
+    assert json.loads(path.read_text()) == after
 
-    run_sql(second, "UPDATE loyalty.service_version SET version_num = '9999_later'")
-    code, said = run(second, kafka.bootstrap, tmp_path)
+
+async def test_a_schema_of_a_later_release_is_one_line(
+    database_url: str, kafka: Kafka, tmp_path: Path
+) -> None:
+    run_sql(
+        database_url,
+        "CREATE SCHEMA ingest",
+        "CREATE TABLE ingest.runtime_version (version_num varchar(32) PRIMARY KEY)",
+        "INSERT INTO ingest.runtime_version VALUES ('9999_later')",
+    )
+    code, said = run(database_url, kafka.bootstrap, tmp_path)
     assert code == 1
-    assert said.startswith("tenure: The schema of loyalty could not be brought up to date: ")
+    assert said.startswith("tenure: The schema of ingest could not be brought up to date: ")
     assert "is not of this release" in said
     assert "\n" not in said
 
