@@ -9,7 +9,8 @@ A crash between 3 and 1 leaves the lease to run out, and the call is made once m
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ from shared.runtime.service import Context
 from shared.runtime.telemetry import logger, told
 
 _log = logger("deliver")
+Begin = Callable[[], AbstractAsyncContextManager[Transaction]]
 
 # While calls are in flight the job looks this often for other work.
 _LOOK_SECONDS = 0.1
@@ -65,22 +67,22 @@ async def _round(
         if is_transient(error) or not ended:
             raise
         _log.error("outcomes are recorded one by one", **told(error))
-        await _one_by_one(context, courier, ended, now)
+        await _one_by_one(context.transaction, courier, ended, context.settings, now)
         return ()
     courier.recorded(ended)
     return calls
 
 
 async def _one_by_one(
-    context: Context, courier: Courier, ended: Sequence[Finished], now: datetime
+    transaction: Begin, courier: Courier, ended: Sequence[Finished], settings: Any, now: datetime
 ) -> None:
     """Each outcome by itself, if need be without the receiver's words, if need be not at all: then
     it is as after a crash, and the call is repeated when its lease ends."""
     for one in ended:
         for outcome in (one.outcome, one.outcome.bare):
             try:
-                async with context.transaction() as tx:
-                    await record(tx, [replace(one, outcome=outcome)], context.settings, now)
+                async with transaction() as tx:
+                    await record(tx, [replace(one, outcome=outcome)], settings, now)
                 break
             except Exception as error:
                 if is_transient(error):
@@ -161,12 +163,29 @@ async def drain(courier: Courier, database: Database, settings: Any) -> None:
     ended = courier.finished()
     if not ended:
         return
+
+    def transaction() -> AbstractAsyncContextManager[Transaction]:
+        return database.transaction(SystemClock())
+
     try:
-        async with database.transaction(SystemClock()) as tx:
-            await record(tx, ended, settings, wall_now())
+        await _record_last(transaction, courier, ended, settings)
     except Exception as error:
         if not is_transient(error):
             raise
-        _log.warning("outcomes lost, calls will be repeated", calls=len(ended))
+        lost = len(courier.finished())
+        _log.warning("outcomes lost, calls will be repeated", calls=lost)
+
+
+async def _record_last(
+    transaction: Begin, courier: Courier, ended: Sequence[Finished], settings: Any
+) -> None:
+    now = wall_now()
+    try:
+        async with transaction() as tx:
+            await record(tx, ended, settings, now)
+    except Exception as error:
+        if is_transient(error):
+            raise
+        await _one_by_one(transaction, courier, ended, settings, now)
     else:
         courier.recorded(ended)

@@ -135,8 +135,10 @@ async def update(driver: Driver, endpoint: EndpointRow) -> None:
 
 async def delete(driver: Driver, endpoint: EndpointId, now: datetime) -> bool:
     """Takes an endpoint out of service; its history stays until retention."""
+    deleted = await driver.execute(_DELETE, endpoint, now) == "UPDATE 1"
+    # Under the lock on the endpoint, so that no secret is being added meanwhile.
     await driver.execute("DELETE FROM endpoint_secrets WHERE endpoint_id = $1", endpoint)
-    return bool(await driver.execute(_DELETE, endpoint, now) == "UPDATE 1")
+    return bool(deleted)
 
 
 async def set_backlog(driver: Driver, backlog: Backlog) -> None:

@@ -17,6 +17,7 @@ from shared.events.webhooks import (
     EndpointDisabled,
 )
 from shared.testing.builders import NOON, event
+from shared.testing.memory_log import MemoryLog
 from shared.testing.receiver import Behaviour, Receiver, receiving
 from tests.integration.webhooks.conftest import Open, deliveries_of, get, log_of, register
 
@@ -142,6 +143,23 @@ async def test_an_outcome_that_cannot_be_recorded_holds_up_no_other(
         found = [(one["status"], one["attempts"]) for one in await deliveries_of(service, endpoint)]
         assert found == [("pending", 1), ("delivered", 1), ("delivered", 1), ("delivered", 1)]
         assert len(receiver.calls) == 1, "the call whose outcome was lost is made again"
+
+
+async def test_nor_does_it_at_the_end_of_a_process(open_service: Open, receiver: Receiver) -> None:
+    log = MemoryLog()
+    outcomes = (Outcome(200, None, 1), Outcome(500, "status", 10**12))
+    async with open_service(log=log) as service:
+        endpoint = await register(service, receiver)
+        await service.feed(*(event(OrderCompleted, customer=f"c-{one}") for one in range(2)))
+        for delivery, outcome in zip(await deliveries_of(service, endpoint), outcomes, strict=True):
+
+            async def make(_: Call, outcome: Outcome = outcome) -> Outcome:
+                return outcome
+
+            service.context.resources.courier.start(call_of(delivery), make)
+    async with open_service(log=log) as service:
+        listed = await deliveries_of(service, endpoint)
+        assert [one["status"] for one in listed] == ["delivered", "pending"]
 
 
 async def test_gone_disables_the_endpoint_at_once_and_tells_operators(
