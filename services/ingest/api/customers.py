@@ -47,7 +47,8 @@ class ConflictView(BaseModel):
 
 
 class IdentityView(BaseModel):
-    """Everything known under one canonical id. `truncated` when there are more ids than shown."""
+    """Everything known under one canonical id. `truncated` tells of more ids or conflicts
+    than are shown."""
 
     customer_id: str
     ids: list[IdView]
@@ -65,9 +66,10 @@ async def read_identity(context: Ctx, _: CanRead, customer_id: CustomerInPath) -
         if customer_id not in found:
             raise Problem(404, "no event has named this id")
         canonical = found[customer_id].canonical_id
-        ids = await identities.together(session.driver, canonical, rows_max)
+        together = await identities.together(session.driver, canonical, rows_max + 1)
+        ids = together[:rows_max]
         conflicts = await identities.contradictions(
-            session.driver, [one.id for one in ids], rows_max
+            session.driver, [one.id for one in ids], rows_max + 1
         )
     return IdentityView(
         customer_id=canonical,
@@ -91,7 +93,7 @@ async def read_identity(context: Ctx, _: CanRead, customer_id: CustomerInPath) -
                 event_id=one.event_id,
                 at=one.at,
             )
-            for one in conflicts
+            for one in conflicts[:rows_max]
         ],
-        truncated=len(ids) == rows_max,
+        truncated=max(len(together), len(conflicts)) > rows_max,
     )

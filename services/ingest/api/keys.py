@@ -22,6 +22,7 @@ from shared.runtime.http import (
     Limit,
     Page,
     Problem,
+    ProblemDetails,
     encode_cursor,
 )
 
@@ -110,15 +111,21 @@ async def rotate_key(
     async with context.transaction() as tx:
         new = await handlers.rotate_key(tx, key_id, grace, now=receipt_time(context.clock))
     if new is None:
-        raise Problem(404, "there is no such key, or it was revoked")
+        raise Problem(404, "there is no such key, or it has ended")
     return KeyOnce.of_new(new)
 
 
-@router.delete("/{key_id}", status_code=204)
+@router.delete(
+    "/{key_id}",
+    status_code=204,
+    responses={409: {"model": ProblemDetails, "description": "the last key of an administrator"}},
+)
 async def revoke_key(context: Ctx, _: CanAdmin, key_id: KeyIdInPath) -> Response:
     """Ends a key at once; repeating it is harmless."""
     async with context.transaction() as tx:
-        found = await handlers.revoke_key(tx, key_id, now=receipt_time(context.clock))
-    if not found:
+        done = await handlers.revoke_key(tx, key_id, now=receipt_time(context.clock))
+    if done == "missing":
         raise Problem(404, "there is no such key")
+    if done == "last":
+        raise Problem(409, "without this key nobody could make another; make one first")
     return Response(status_code=204)

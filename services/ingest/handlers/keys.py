@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 from services.ingest.store import keys
 from services.ingest.store.keys import KeyRow
@@ -12,6 +13,7 @@ from shared.ids import CustomerId, random_event_id, random_secret_bytes
 from shared.runtime.auth import format_key, secret_hash, split_key
 from shared.runtime.db import Transaction
 
+Revocation = Literal["revoked", "missing", "last"]
 FIRST_SCOPES: tuple[Scope, ...] = ("admin", "ingest", "read")
 SOURCE = "/ingest"
 _ID_BYTES = 8
@@ -57,9 +59,9 @@ async def rotate_key(
     tx: Transaction, key_id: str, grace: timedelta, *, now: datetime
 ) -> NewKey | None:
     """A new secret for a key; the old one is good for `grace` longer. None for a key that is not
-    there or was revoked. The key keeps its id, so its events keep their source."""
+    there or has ended. The key keeps its id, so its events keep their source."""
     row = await keys.lock(tx.driver, key_id)
-    if row is None or row.revoked_at is not None:
+    if row is None or row.ended(now):
         return None
     secret = _secret()
     row = replace(
@@ -74,16 +76,22 @@ async def rotate_key(
     return NewKey(format_key(row.id, secret), row)
 
 
-async def revoke_key(tx: Transaction, key_id: str, *, now: datetime) -> bool:
-    """Ends a key at once and for ever; False when there is none. Doing it again changes nothing."""
+async def revoke_key(tx: Transaction, key_id: str, *, now: datetime) -> Revocation:
+    """Ends a key at once and for ever. Doing it again changes nothing.
+
+    The last key of an administrator stays: without one nobody could make another.
+    """
+    admins = await keys.lock_admins(tx.driver, now)
     row = await keys.lock(tx.driver, key_id)
     if row is None:
-        return False
+        return "missing"
+    if admins == [key_id]:
+        return "last"
     if row.revoked_at is None:
         row = replace(row, revoked_at=now)
         await keys.update(tx.driver, row)
         _announce(tx, row, now)
-    return True
+    return "revoked"
 
 
 async def ensure_first_keys(tx: Transaction, *, now: datetime) -> dict[str, str] | None:

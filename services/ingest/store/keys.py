@@ -22,6 +22,11 @@ UPDATE keys SET secret_hash = $2, previous_hash = $3, previous_expires_at = $4, 
 WHERE id = $1
 """
 _LOCK = f"SELECT {_COLUMNS} FROM keys WHERE id = $1 FOR UPDATE"  # noqa: S608
+_LOCK_ADMINS = """
+SELECT id FROM keys
+WHERE 'admin' = ANY(scopes) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+ORDER BY id FOR UPDATE
+"""
 _PAGE = f"""
 SELECT {_COLUMNS} FROM keys WHERE ($1::timestamptz IS NULL OR (created_at, id) > ($1, $2))
 ORDER BY created_at, id LIMIT $3
@@ -42,6 +47,11 @@ class KeyRow:
     rotated_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
+
+    def ended(self, now: datetime) -> bool:
+        """Whether nobody can use it any more."""
+        expired = self.expires_at is not None and self.expires_at <= now
+        return expired or self.revoked_at is not None
 
 
 async def insert(driver: Driver, key: KeyRow) -> None:
@@ -76,6 +86,11 @@ async def update(driver: Driver, key: KeyRow) -> None:
 async def lock(driver: Driver, key_id: str) -> KeyRow | None:
     row = await driver.fetchrow(_LOCK, key_id)
     return KeyRow(**dict(row)) if row is not None else None
+
+
+async def lock_admins(driver: Driver, now: datetime) -> list[str]:
+    """The keys with which keys can be made, held until the end of the transaction."""
+    return [row["id"] for row in await driver.fetch(_LOCK_ADMINS, now)]
 
 
 async def none_yet(driver: Driver) -> bool:

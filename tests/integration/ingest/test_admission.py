@@ -164,6 +164,19 @@ async def test_a_customer_who_has_as_many_visitors_as_may_be_gets_no_more(
         assert alone.json()["customer_id"] == "v-2"
 
 
+@pytest.mark.parametrize(("shown", "truncated"), [(3, False), (2, True)])
+async def test_an_identity_tells_whether_it_shows_all_ids(
+    database_url: str, shown: int, truncated: bool
+) -> None:
+    async with running(build, database_url, settings={"identity_rows_max": shown}) as service:
+        await tell(service, seen("v", "c"), seen("w", "c"))
+
+        reply = await service.client.get("/v1/customers/c/identity", headers=service.key("read"))
+
+        assert len(reply.json()["ids"]) == shown
+        assert reply.json()["truncated"] is truncated
+
+
 async def test_an_id_nobody_named_has_no_identity(service: Running) -> None:
     reply = await service.client.get("/v1/customers/nobody/identity", headers=service.key("read"))
 

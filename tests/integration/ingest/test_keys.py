@@ -1,6 +1,7 @@
 """API keys: made, used, rotated, revoked, and never stored."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -109,6 +110,60 @@ async def test_a_key_that_expired_is_unknown(service: Running) -> None:
     made = await make(service, expires_at=ended)
 
     assert await accepts(service, made["key"]) == 401
+
+
+async def test_a_key_that_expired_cannot_be_rotated(service: Running) -> None:
+    ended = (wall_now() - timedelta(seconds=1)).isoformat()
+    made = await make(service, expires_at=ended)
+
+    reply = await service.client.post(f"/v1/keys/{made['id']}/rotate", headers=service.key("admin"))
+
+    assert reply.status_code == 404
+
+
+async def revoke(service: Running, key_id: str) -> int:
+    reply = await service.client.delete(f"/v1/keys/{key_id}", headers=service.key("admin"))
+    return int(reply.status_code)
+
+
+async def test_the_last_key_of_an_administrator_stays(service: Running) -> None:
+    ended = (wall_now() - timedelta(seconds=1)).isoformat()
+    await make(service, scopes=["admin"], expires_at=ended)
+    await make(service)
+    first, second = [(await make(service, scopes=["admin"]))["id"] for _ in range(2)]
+
+    answers = await asyncio.gather(revoke(service, first), revoke(service, second))
+
+    assert sorted(answers) == [204, 409]
+    (left,) = [key for key, answer in zip((first, second), answers, strict=True) if answer == 409]
+    assert await revoke(service, left) == 409
+    await make(service, scopes=["admin"])
+    assert await revoke(service, left) == 204
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"scopes": []},
+        {"scopes": ["root"]},
+        {"label": "\x00"},
+        {"label": "\ud800"},
+        {"label": "x" * 201},
+        {"expires_at": "0001-01-01T00:00:00+23:59"},
+        {"expires_at": "9999-12-31T23:59:59-23:59"},
+        {"expires_at": 10**30},
+        {"expires_at": "2026-03-02T12:00:00"},
+        {"owner": "me"},
+    ],
+)
+async def test_what_is_no_key_is_refused(service: Running, body: dict[str, Any]) -> None:
+    reply = await service.client.post(
+        "/v1/keys",
+        content=json.dumps({"scopes": ["read"], "label": "shop"} | body),
+        headers=service.key("admin") | {"Content-Type": "application/json"},
+    )
+
+    assert reply.status_code == 422, reply.text
 
 
 @pytest.mark.parametrize("method", ["DELETE", "POST"])
