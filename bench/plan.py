@@ -11,9 +11,9 @@ ROUNDS_MIN = 5
 # On two quiet cores, by section: seconds besides the rounds, and seconds a round.
 DURATIONS: Mapping[str, tuple[float, float]] = {
     "intake": (60, 35),
-    "scoring": (150, 60),
+    "scoring": (155, 67),
     "latency": (60, 105),
-    "growth": (150, 55),
+    "growth": (165, 70),
     "memory": (535, 0),
 }
 
@@ -45,7 +45,7 @@ class Plan:
     intake_connections: int = 64
 
     scoring_customers: int = 100_000
-    scoring_events: int = 60_000
+    scoring_events: int = 90_000
     scoring_naive_events: int = 3_000
     scoring_quix_events: int = 10_000
     # At most so many of the real log's; it has about 24,000.
@@ -55,7 +55,7 @@ class Plan:
     latency_rates: tuple[int, ...] = (100, 1_000)
 
     growth_customers: tuple[int, int] = (10_000, 500_000)
-    growth_events: int = 60_000
+    growth_events: int = 90_000
 
     memory_seconds: float = 480.0
     memory_stretch_events: int = 40_000
