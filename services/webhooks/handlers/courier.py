@@ -22,12 +22,14 @@ _log = logger("courier")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A leased delivery with what the call needs. `keys` newest first."""
+    """A leased delivery with what the call needs. `keys` newest first; `failing`: its endpoint
+    has been for a while."""
 
     lease: Lease
     url: str
     keys: Sequence[bytes]
     at: datetime
+    failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Courier:
     def __init__(self, calls_max: int, per_endpoint_max: int) -> None:
         self._calls_max = calls_max
         self._per_endpoint_max = per_endpoint_max
-        self._flying: dict[asyncio.Task[Any], EndpointId] = {}
+        self._flying: dict[asyncio.Task[Any], Call] = {}
         self._busy: Counter[EndpointId] = Counter()
         self._finished: list[Finished] = []
         self._landed = asyncio.Event()
@@ -70,6 +72,11 @@ class Courier:
         """How many calls to this endpoint are in flight."""
         return self._busy[endpoint]
 
+    @property
+    def failing(self) -> int:
+        """How many calls to failing endpoints are in flight."""
+        return sum(call.failing for call in self._flying.values())
+
     def full(self) -> list[EndpointId]:
         """Endpoints without a free slot."""
         return [one for one, calls in self._busy.items() if calls >= self._per_endpoint_max]
@@ -77,7 +84,7 @@ class Courier:
     def start(self, call: Call, make: Make) -> None:
         """Begins a call; its outcome will be among the finished."""
         task = asyncio.create_task(self._fly(call, make))
-        self._flying[task] = call.lease.endpoint_id
+        self._flying[task] = call
         self._busy[call.lease.endpoint_id] += 1
 
     async def _fly(self, call: Call, make: Make) -> None:
@@ -93,7 +100,7 @@ class Courier:
     def _land(self, task: "asyncio.Task[Any] | None") -> None:
         """Frees the slot in the same step that tells of the outcome, so that both are seen."""
         assert task is not None
-        endpoint = self._flying.pop(task)
+        endpoint = self._flying.pop(task).lease.endpoint_id
         self._busy[endpoint] -= 1
         if not self._busy[endpoint]:
             del self._busy[endpoint]

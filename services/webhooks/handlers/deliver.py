@@ -17,6 +17,7 @@ from typing import Any
 
 from services.webhooks.domain import signing
 from services.webhooks.domain.delivery import Outcome
+from services.webhooks.domain.fairness import allot, failing_max
 from services.webhooks.handlers.courier import Call, Courier, Finished, Make
 from services.webhooks.handlers.means import Means
 from services.webhooks.handlers.record import record
@@ -107,7 +108,13 @@ async def _lease(tx: Transaction, settings: Any, now: datetime) -> Sequence[Call
     if courier.free <= 0:
         return ()
     due = {one.id: one for one in await leases.lock_due(tx.driver, now, courier.full())}
-    slots = {one.id: _slots(one, courier, settings, now) for one in due.values()}
+    failing = [one.id for one in due.values() if _is_failing(one)]
+    slots = allot(
+        {one.id: _slots(one, courier, settings, now) for one in due.values()},
+        failing,
+        failing_max(settings.calls_in_flight_max) - courier.failing,
+        now,
+    )
     until = now + timedelta(seconds=settings.lease_seconds)
     leased = await leases.lease(tx.driver, slots, courier.free, now, until)
     taken = Counter(one.endpoint_id for one in leased)
@@ -118,14 +125,25 @@ async def _lease(tx: Transaction, settings: Any, now: datetime) -> Sequence[Call
         for endpoint, rows in sealed.items()
     }
     return [
-        Call(one, due[one.endpoint_id].url, keys.get(one.endpoint_id, []), now) for one in leased
+        Call(
+            one,
+            due[one.endpoint_id].url,
+            keys.get(one.endpoint_id, []),
+            now,
+            _is_failing(due[one.endpoint_id]),
+        )
+        for one in leased
     ]
+
+
+def _is_failing(due: Due) -> bool:
+    return due.failures >= _FAILURES_TO_SLOW_DOWN
 
 
 def _slots(due: Due, courier: Courier, settings: Any, now: datetime) -> int:
     """Free slots of an endpoint: few while it keeps failing, and no more than its pace allows."""
     free = courier.free_of(due.id)
-    if due.failures >= _FAILURES_TO_SLOW_DOWN:
+    if _is_failing(due):
         free = min(free, settings.calls_per_failing_endpoint_max - courier.busy_of(due.id))
     return max(0, free if due.pace is None else min(free, due.pace.allowance(now)))
 

@@ -9,7 +9,7 @@ import pytest
 from services.webhooks.domain.delivery import WAITS_SECONDS, Outcome
 from services.webhooks.handlers.courier import Call
 from services.webhooks.store.leases import Lease
-from shared.events.commerce import OrderCompleted
+from shared.events.commerce import OrderCompleted, OrderRefunded
 from shared.events.webhooks import (
     DeliveryExhausted,
     DeliveryFailing,
@@ -261,6 +261,30 @@ async def test_a_hanging_endpoint_delays_nobody_else(
         await job
         assert len(stuck.events()) == 30
         assert stuck.in_flight_max <= 3
+
+
+async def test_many_endpoints_that_hang_leave_room_for_the_others(
+    open_service: Open, receiver: Receiver
+) -> None:
+    """As when a host with many endpoints goes away: each has few slots, but there are many."""
+    limits = {"calls_in_flight_max": 8, "call_seconds_max": 30.0}
+    async with open_service(**limits) as service, receiving(now_seconds=NOON.timestamp) as stuck:
+        for _ in range(6):
+            await register(service, stuck, "order.refunded")
+        async with service.context.transaction() as tx:
+            await tx.driver.execute("UPDATE endpoints SET failures = 5")
+        await register(service, receiver, "order.completed")
+        stuck.always(Behaviour(hang=True))
+        await service.feed(*(event(OrderRefunded, customer=f"c-{one}") for one in range(4)))
+        job = asyncio.create_task(service.run_job("deliver_due"))
+        await stuck.wait_for(4)
+        await service.put(*(event(OrderCompleted, customer=f"c-{one}") for one in range(20)))
+        await receiver.wait_for(20)
+        assert len(stuck.calls) == 4
+        stuck.always(Behaviour())
+        stuck.release()
+        await job
+        assert len(stuck.calls) == 24
 
 
 async def test_a_rate_limit_is_kept(open_service: Open, receiver: Receiver) -> None:
