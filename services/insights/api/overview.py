@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from services.insights.domain import overview as formula
 from services.insights.domain import people
@@ -16,7 +16,16 @@ from shared.money import Money
 from shared.runtime.http import CanRead, Ctx, Problem
 
 router = APIRouter(tags=["metrics"])
-Day = date | datetime
+
+
+def _written_out(value: Any) -> Any:
+    """pydantic would read "20240101" as seconds since 1970."""
+    if isinstance(value, str) and value[4:5] != "-":
+        raise ValueError("a day is written 2026-03-02, an instant 2026-03-02T12:00:00Z")
+    return value
+
+
+Day = Annotated[date | AwareDatetime, BeforeValidator(_written_out)]
 Rows = Sequence[tuple[people.Group, people.Standing]]
 From = Annotated[
     Day | None,

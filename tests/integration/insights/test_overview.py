@@ -218,6 +218,9 @@ async def test_who_comes_back_after_an_erasure_is_somebody_new(database_url: str
         {"from": "2026-03-02", "to": "2026-03-02"},
         {"from": "yesterday"},
         {"from": "1990-01-01"},
+        # Not seconds since 1970, and not the time of wherever the server stands.
+        {"to": "20240101"},
+        {"to": "2026-03-02T12:00:00"},
     ],
 )
 async def test_what_is_no_period_is_refused(database_url: str, query: dict[str, str]) -> None:
