@@ -158,34 +158,33 @@ def test_negative_control_a_wrong_answer_is_seen(wrong: Answer, what: str) -> No
 
 
 @pytest.mark.timeout(300)
-async def test_a_door_told_to_stop_answers_what_is_on_its_way() -> None:
-    with door() as platform:
-        shop, seconds = await _leave(platform, kill=False)
-        assert seconds <= EXIT_SECONDS_MAX
-        assert shop.broken_off == 0
-        lost = shop.acknowledged - await on_the_log(platform, shop.acknowledged)
-    assert not lost
+async def test_a_door_told_to_stop_answers_whatever_it_has_taken() -> None:
+    unanswered, seconds = await _leave(kill=False)
+    assert not unanswered
+    assert seconds <= EXIT_SECONDS_MAX
 
 
 @pytest.mark.timeout(300)
 async def test_negative_control_a_door_that_is_killed_leaves_requests_unanswered() -> None:
-    with door() as platform:
-        shop, _ = await _leave(platform, kill=True)
-    assert shop.broken_off > 0
+    unanswered, _ = await _leave(kill=True)
+    assert unanswered
 
 
-async def _leave(platform: Platform, *, kill: bool) -> tuple[Shop, float]:
-    """A busy door goes; clients stop when it is gone."""
-    shop = Shop(platform.urls["ingest"], platform.keys["ingest"])
-    posting = asyncio.create_task(shop.run())
-    await shop.more(2_000)
-    process, started = _process(platform), monotonic_seconds()
-    await asyncio.to_thread(platform.supervisor.hold, "ingest", kill=kill)
-    seconds = monotonic_seconds() - started
-    assert not process.is_running()
-    shop.stop()
-    await posting
-    return shop, seconds
+async def _leave(*, kill: bool) -> tuple[set[str], float]:
+    """What is on the log and was never answered when a busy door goes; how long it took to go.
+
+    Every request stays in the door for a while after its events are on the log.
+    """
+    with door(failpoints="intake.after_write=sleep:0.3") as platform:
+        shop = Shop(platform.urls["ingest"], platform.keys["ingest"])
+        posting = asyncio.create_task(shop.run())
+        await shop.more(300)
+        started = monotonic_seconds()
+        await asyncio.to_thread(platform.supervisor.hold, "ingest", kill=kill)
+        seconds = monotonic_seconds() - started
+        shop.stop()
+        await posting
+        return await on_the_log(platform, shop.sent) - shop.acknowledged, seconds
 
 
 def _process(platform: Platform) -> psutil.Process:
