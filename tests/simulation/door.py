@@ -44,6 +44,7 @@ class Shop:
 
     url: str
     key: str
+    name: str = "shop"
     acknowledged: set[str] = field(default_factory=set)
     statuses: Counter[int] = field(default_factory=Counter)
     refusals: list[Answer] = field(default_factory=list)
@@ -80,7 +81,7 @@ class Shop:
         turn = 0
         while not self._stop:
             turn += 1
-            ids = [f"{number}-{turn}-{one}" for one in range(BATCH)]
+            ids = [f"{self.name}-{number}-{turn}-{one}" for one in range(BATCH)]
             self.sent.update(ids)
             sent_at = monotonic_seconds()
             try:
