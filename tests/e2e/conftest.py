@@ -15,7 +15,7 @@ from stack.ports import free_base
 LOOPBACK = {"WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def platform() -> Iterator[Platform]:
     """Everything, by the wall clock, as `tenure up` starts it."""
     folder = Path(tempfile.mkdtemp(prefix="tenure-e2e-"))
