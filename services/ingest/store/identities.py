@@ -32,7 +32,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timesta
 ON CONFLICT DO NOTHING
 """
 # Counted no further than may be.
-_LINKS = """
+LINKS = """
 SELECT one.id, (
   SELECT count(*) FROM (
     SELECT FROM identities WHERE canonical_id = one.id AND canonical_id <> identities.id LIMIT $2
@@ -69,7 +69,7 @@ async def insert(driver: Driver, identities: Sequence[Identity]) -> set[str]:
 
 async def links(driver: Driver, canonical_ids: Iterable[str], links_max: int) -> dict[str, int]:
     """How many ids lead to each of these, up to `links_max`."""
-    return dict(await driver.fetch(_LINKS, list(canonical_ids), links_max))
+    return dict(await driver.fetch(LINKS, list(canonical_ids), links_max))
 
 
 async def update(driver: Driver, identities: Sequence[Identity]) -> None:

@@ -177,6 +177,21 @@ async def test_an_identity_tells_whether_it_shows_all_ids(
         assert reply.json()["truncated"] is truncated
 
 
+async def test_links_are_counted_by_index_and_no_further_than_may_be(database_url: str) -> None:
+    async with running(build, database_url, consume=False) as service:
+        async with service.context.transaction() as tx:
+            await tx.driver.execute(
+                "INSERT INTO identities SELECT 'v-' || n, 'till-' || n % 500, false, true, now(), "
+                "now(), 'e' FROM generate_series(1, 5000) AS n"
+            )
+            await tx.driver.execute("ANALYZE identities")
+        async with service.context.read() as session:
+            plan = await session.driver.fetch(f"EXPLAIN {identities.LINKS}", ["till-1"], 5)
+            counted = await identities.links(session.driver, ["till-1", "c"], 5)
+    assert "identities_absorbed" in "\n".join(line for (line,) in plan)
+    assert counted == {"till-1": 5, "c": 0}
+
+
 async def test_an_id_nobody_named_has_no_identity(service: Running) -> None:
     reply = await service.client.get("/v1/customers/nobody/identity", headers=service.key("read"))
 

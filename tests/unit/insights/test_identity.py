@@ -70,7 +70,8 @@ def test_a_further_device_of_a_person_changes_its_own_row_only() -> None:
 
     change = changed(before, latest([*devices, new]))
 
-    assert change == Change(frozenset(), {new: CustomerId("kiosk")}, {"device-9", "kiosk"})
+    people = frozenset({new.absorbed, new.survivor})
+    assert change == Change(frozenset(), {new: CustomerId("kiosk")}, people)
 
 
 def test_a_link_that_an_erasure_takes_leaves_both_ends_to_be_counted_anew() -> None:
@@ -78,7 +79,9 @@ def test_a_link_that_an_erasure_takes_leaves_both_ends_to_be_counted_anew() -> N
 
     change = changed({gone: CustomerId("b")}, {})
 
-    assert change == Change(frozenset({gone.absorbed}), {}, frozenset({gone.absorbed, "b"}))
+    assert change == Change(
+        frozenset({gone.absorbed}), {}, frozenset({gone.absorbed, gone.survivor})
+    )
 
 
 def test_a_circle_of_merges_has_one_root() -> None:
