@@ -6,7 +6,11 @@ from email.message import EmailMessage
 
 import pytest
 
-from shared.events.campaigns import InterventionSent, InterventionSuppressed
+from shared.events.campaigns import (
+    InterventionDismissed,
+    InterventionSent,
+    InterventionSuppressed,
+)
 from shared.events.engagement import MessageComplained, MessageUnsubscribed
 from shared.runtime.failpoints import Injected
 from shared.testing.builders import event
@@ -101,3 +105,29 @@ async def test_nobody_is_claimed_after_their_withdrawal_however_the_two_race(
     assert len(outbox()) == ended.count("sent") == sent == len(claimed)
     assert len(suppressed) == ended.count("suppressed") == 30 - len(claimed)
     assert len(suppressed) >= 3
+
+
+async def test_what_a_person_dismisses_while_it_is_being_sent_is_one_or_the_other(
+    start: Start, outbox: Outbox
+) -> None:
+    async with start(settings={"send_batch_rows": 2}) as campaigns:
+        await ready_to_send(campaigns, customers=12)
+        async with campaigns.context.read() as session:
+            rows = await session.driver.fetch("SELECT intervention_id FROM interventions")
+
+        async def dismiss() -> list[int]:
+            answers = []
+            for row in rows:
+                path = f"/v1/interventions/{row['intervention_id']}/dismiss"
+                reply = await campaigns.client.post(path, headers=campaigns.key("operate"))
+                answers.append(reply.status_code)
+            return answers
+
+        answers, _ = await asyncio.gather(dismiss(), campaigns.run_job("send_due"))
+        await campaigns.run_job("send_due")
+        ended = await states(campaigns)
+        assert set(ended) <= {"sent", "dismissed"}
+        assert set(answers) <= {200, 409}
+        assert answers.count(200) == ended.count("dismissed")
+        assert len(campaigns.published(InterventionDismissed)) == ended.count("dismissed")
+        assert len(outbox()) == ended.count("sent") == len(campaigns.published(InterventionSent))
