@@ -10,8 +10,14 @@ import sys
 import zlib
 from pathlib import Path
 
-# Where a process that publishes dies first: in its relay, between the log and the outbox.
+# Where a process dies first. Who publishes: in its relay, between the log and the outbox.
 PLACED = ("relay.after_write=kill:1", "consumer.before_commit=kill:1")
+ELSEWHERE = {
+    # A door dies with an answer in hand that it has not given.
+    "ingest": ("intake.after_write=kill:1", "intake.before_write=kill:0.3"),
+    # Has nothing to publish here: dies with a delivery made and not recorded.
+    "webhooks": ("effect.after_call=kill:1", "consumer.before_commit=kill:1"),
+}
 BY_CHANCE = ",".join(
     f"{gap}=kill:0.01"
     for gap in (
@@ -26,13 +32,11 @@ BY_CHANCE = ",".join(
     )
 )
 CHANCES = 2
-# A door has no relay and reads nothing: it dies with an answer in hand that it has not given.
-PLACED_AT_THE_DOOR = ("intake.after_write=kill:1", "intake.before_write=kill:0.3")
 
 
 def arms(name: str, life: int) -> str:
     """What the `life`-th process of this name (from 0) is armed with."""
-    placed = PLACED_AT_THE_DOOR if name == "ingest" else PLACED
+    placed = ELSEWHERE.get(name, PLACED)
     if life < len(placed):
         return placed[life]
     return BY_CHANCE if life < len(placed) + CHANCES else ""

@@ -15,8 +15,9 @@ from tests.simulation import armed
 from tests.simulation.faults import owners, until
 from tests.simulation.replay import Disturb, Posting
 
-# Who writes events has a relay. Insights only reads; scoring's door only answers.
-WITH_RELAY = ("ingest-worker", "scoring-worker", "campaigns", "loyalty", "webhooks")
+# Who writes events dies in its relay; the door and webhooks in gaps of their own. Insights only
+# reads, and scoring's door only answers.
+DIE_IN_PLACE = ("ingest-worker", "scoring-worker", "campaigns", "loyalty", "ingest", "webhooks")
 
 
 def armed_processes(port_base: int, folder: Path, seed: int) -> list[ProcessPlan]:
@@ -47,16 +48,15 @@ def kills_of_everything(platform: Platform, folder: Path, seed: int) -> Disturb:
         await asyncio.to_thread(platform.start, "postgres")
         for turn, name in enumerate(victims):
             await posting.at(0.5 + 0.4 * turn / len(victims))
-            if name not in WITH_RELAY or relay_died(folder, name):
+            if name not in DIE_IN_PLACE or died_in_place(folder, name):
                 platform.kill(name)
 
     return disturb
 
 
-def relay_died(folder: Path, name: str) -> bool:
-    """Whether the first life ended; until then nobody else has killed it."""
-    lives = armed.lives(folder, name)
-    return len(lives) > 1 and lives[0].startswith("relay.")
+def died_in_place(folder: Path, name: str) -> bool:
+    """Whether the first life has ended; until then nobody else kills it."""
+    return len(armed.lives(folder, name)) > 1
 
 
 def replicas_that_join_and_leave(platform: Platform, told: list[str]) -> Disturb:
