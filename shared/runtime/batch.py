@@ -50,6 +50,27 @@ def decode(
     return Slice(partition, records, messages, dead)
 
 
+def in_lanes(slices: Sequence[Slice], lanes: int, records_min: int) -> list[list[Slice]]:
+    """The slices for transactions side by side, each of about as many records.
+
+    A partition of one topic goes with the same partition of the others, where the same customers
+    are. Fewer than `records_min` records a lane are not worth a transaction of their own.
+    """
+    sizes: Counter[int] = Counter()
+    for one in slices:
+        sizes[one.partition.partition] += len(one.records)
+    wanted = max(1, min(lanes, sizes.total() // records_min))
+    filled = [0] * wanted
+    lane_of: dict[int, int] = {}
+    for partition, size in sizes.most_common():
+        lane_of[partition] = min(range(wanted), key=filled.__getitem__)
+        filled[lane_of[partition]] += size
+    found: list[list[Slice]] = [[] for _ in range(wanted)]
+    for one in slices:
+        found[lane_of[one.partition.partition]].append(one)
+    return [lane for lane in found if lane]
+
+
 def conflict(message: Message) -> DeadLetter:
     """The end of a message whose id was used before."""
     return DeadLetter.of_message(message, CONFLICT, "this id was seen before with other content")

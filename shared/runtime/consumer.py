@@ -20,7 +20,7 @@ from datetime import datetime
 from shared.clock import EventClock, monotonic_seconds, wall_now
 from shared.retry import Backoff
 from shared.runtime import inbox, metrics
-from shared.runtime.batch import Slice, conflict, count, decode, named, outcomes
+from shared.runtime.batch import Slice, conflict, count, decode, in_lanes, named, outcomes
 from shared.runtime.continuity import Continuity
 from shared.runtime.db import Transaction
 from shared.runtime.dead import DeadBound, DeadLetter, row_of_dead
@@ -29,7 +29,7 @@ from shared.runtime.failures import Fenced, TooManyDeadLetters, is_transient
 from shared.runtime.inbox import Message, Move
 from shared.runtime.lag import LagWatch, demand_whole
 from shared.runtime.log import LogReader, LogUnavailable, OffsetGone, Record, TopicPartition
-from shared.runtime.pace import RECORDS_MIN, paced
+from shared.runtime.pace import RECORDS_MIN, RECORDS_STEADY, paced
 from shared.runtime.service import Context, Subscription
 from shared.runtime.suspicion import Suspicion, may_be_the_events
 from shared.runtime.telemetry import logger, span, told
@@ -165,11 +165,19 @@ class Consumer:
             if self._suspicion.is_ripe(partitions):
                 await self._take_one_by_one(slices)
             else:
-                await self._apply_or_halve(slices)
+                await self._take_in_lanes(slices)
         except Exception as error:
             if may_be_the_events(error):
                 self._suspicion.failed(partitions)
             raise
+
+    async def _take_in_lanes(self, slices: Sequence[Slice]) -> None:
+        """Side by side: while one transaction waits for the database another one computes."""
+        lanes = in_lanes(slices, self._settings.batch_lanes, RECORDS_STEADY)
+        done = await asyncio.gather(*map(self._apply_or_halve, lanes), return_exceptions=True)
+        for failure in done:
+            if failure is not None:
+                raise failure
 
     async def _take_one_by_one(self, slices: Sequence[Slice]) -> None:
         """Each record alone: what runs into a limit then does so by itself."""

@@ -28,8 +28,10 @@ class RuntimeSettings(BaseSettings):
     data_dir: Path = Path(".tenure")
 
     batch_records_max: int = 1_000
-    batch_seconds_target: float = 0.05
+    batch_seconds_target: float = 0.1
     batch_seconds_max: float = 1.0
+    # Transactions of one large batch under way at once.
+    batch_lanes: int = 2
     poll_seconds: float = 0.2
     session_timeout_seconds: float = 6.0
     max_poll_interval_seconds: float = 300.0
