@@ -220,18 +220,18 @@ async def test_a_rolling_restart_stops_nobody_for_long_and_moves_no_partition(
     assert max(gaps) <= GAP_SECONDS_MAX, gaps
 
 
-async def test_negative_control_members_with_new_names_stop_the_group(world: World) -> None:
+async def test_negative_control_a_member_with_a_new_name_stops_the_group(world: World) -> None:
     """Who comes back as somebody else waits until the old name's session has ended."""
     world.environment["LOYALTY_SESSION_TIMEOUT_SECONDS"] = "8"
-    _, gaps, moved = await _restart_each(world, names=("c", "d"))
+    _, gaps, moved = await _restart_each(world, names=("c",))
     assert moved
     assert max(gaps) > GAP_SECONDS_MAX
 
 
 async def _restart_each(
-    world: World, names: tuple[str, str]
+    world: World, names: Sequence[str]
 ) -> tuple[Sequence[OrderCompleted], list[float], list[str]]:
-    """Restarts a and b in turn, under these names, while orders come to every partition.
+    """Restarts a, then b, under as many names as are given, while orders come to every partition.
 
     Answers what was put, the longest standstill of each partition, and why the broker dealt the
     partitions out anew.
@@ -241,7 +241,7 @@ async def _restart_each(
     await until(partial(_owns, world, "a", "b"))
     load = _Load(world)
     loading, before = asyncio.create_task(load.run()), len(world.rebalances())
-    for old, new in zip(("a", "b"), names, strict=True):
+    for old, new in zip(("a", "b"), names, strict=False):
         await until(partial(_applied, world, old, 20), 30)
         world.signal(old, signal.SIGTERM)
         assert await asyncio.to_thread(world.workers[old].wait, EXIT_SECONDS_MAX) == 0
