@@ -48,6 +48,22 @@ async def test_records_that_nobody_is_assigned_end_liveness(database_url: str) -
     assert "no progress on ingest.events" in reason
 
 
+async def test_negative_control_liveness_that_means_running_sees_no_stall(
+    database_url: str,
+) -> None:
+    settings = {"poll_seconds": 0.05}
+    async with running(build, database_url, log=BrokenAssignor(), settings=settings) as service:
+        service.health.stall_seconds = float("inf")
+        await service.put(event(OrderCompleted))
+        async with asyncio.timeout(20):
+            while not sum(service.health.lag_records.values()):
+                await asyncio.sleep(0.05)
+        until = monotonic_seconds() + 3 * STALL_SECONDS
+        while monotonic_seconds() < until:
+            assert (await service.client.get("/healthz")).status_code == 200
+            await asyncio.sleep(0.05)
+
+
 async def test_a_member_that_moves_while_records_wait_stays_alive(database_url: str) -> None:
     """Lag alone is no reason: it is there for longer than a stall may last."""
 
