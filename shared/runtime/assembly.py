@@ -50,6 +50,7 @@ async def open_context(
         database = Database(service.settings, failpoints)
         stack.push_async_callback(database.close)
         poke = _Poke(database, handle, service.name)
+        stack.push_async_callback(poke.close)
         context = Context(
             name=service.name,
             settings=service.settings,
@@ -88,6 +89,11 @@ class _Poke:
             self._sending = asyncio.create_task(self._notify())
         else:
             self._again = True
+
+    async def close(self) -> None:
+        """Lets a notification under way give its connection back."""
+        if self._sending is not None:
+            await asyncio.wait({self._sending})
 
     async def _notify(self) -> None:
         self._again = True

@@ -27,6 +27,7 @@ ACKNOWLEDGEMENT_SECONDS_MAX = 5.0
 RSS_GROWTH_MB_MAX = 64
 RECOVERY_SECONDS_MAX = 5.0
 OUTAGE_SECONDS = 12.0 if SCALE == 1 else 60.0
+IN_THE_DOOR_SECONDS = 0.3
 EXIT_SECONDS_MAX = 10.0
 
 
@@ -161,7 +162,7 @@ def test_negative_control_a_wrong_answer_is_seen(wrong: Answer, what: str) -> No
 async def test_a_door_told_to_stop_answers_whatever_it_has_taken() -> None:
     """The control is the same door, killed instead."""
     # Every request stays in the door for a while after its events are on the log.
-    with door(failpoints="intake.after_write=sleep:0.3") as platform:
+    with door(failpoints=f"intake.after_write=sleep:{IN_THE_DOOR_SECONDS}") as platform:
         unanswered, seconds = await _leave(platform, kill=False)
         assert not unanswered
         assert seconds <= EXIT_SECONDS_MAX
@@ -176,6 +177,10 @@ async def _leave(platform: Platform, *, kill: bool) -> tuple[set[str], float]:
     shop = Shop(platform.urls["ingest"], platform.keys["ingest"], name=str(kill))
     posting = asyncio.create_task(shop.run())
     await shop.more(300)
+    async with asyncio.timeout(10):
+        while not shop.sent - shop.acknowledged:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(IN_THE_DOOR_SECONDS / 3)  # on the log by now, and answered later than that
     started = monotonic_seconds()
     await asyncio.to_thread(platform.supervisor.hold, "ingest", kill=kill)
     seconds = monotonic_seconds() - started
