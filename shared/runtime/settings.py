@@ -33,6 +33,10 @@ class RuntimeSettings(BaseSettings):
     # Transactions of one large batch under way at once.
     batch_lanes: int = 2
     poll_seconds: float = 0.2
+    # How long the broker may gather records before it hands them over, unless there are many. A
+    # batch of one costs as much as a batch of fifty: who is not waited for gathers.
+    gather_seconds: float = Field(0.0, ge=0, le=5)
+    gather_bytes: int = Field(65_536, ge=1)
     session_timeout_seconds: float = 6.0
     max_poll_interval_seconds: float = 300.0
     request_timeout_seconds: float = 10.0
