@@ -12,7 +12,7 @@ ROUNDS_MIN = 5
 DURATIONS: Mapping[str, tuple[float, float]] = {
     "intake": (60, 35),
     "scoring": (155, 67),
-    "latency": (60, 105),
+    "latency": (160, 105),
     "growth": (165, 70),
     "memory": (535, 0),
 }

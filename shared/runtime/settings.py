@@ -66,6 +66,8 @@ class RuntimeSettings(BaseSettings):
     request_body_bytes_max: int = 1_048_576
     request_body_seconds_max: float = 30.0
     connections_max: int = 1_000
+    # Longer than a proxy in front keeps its own: who closes first cuts off what is being sent.
+    keep_alive_seconds: int = 65
     drain_seconds: float = 6.0
     # Between « not ready » and the closing of the socket, so that nobody sends to a closed one.
     unready_notice_seconds: float = 0.5
