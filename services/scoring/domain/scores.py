@@ -211,6 +211,8 @@ def next_change(
     the value never grows.
     """
     buyers = columns.buyers
+    if not np.count_nonzero(buyers.purchases):
+        return np.full(len(buyers.purchases), -1)
     today, top = buyers.silent, np.maximum(buyers.silent, SILENCE_MAX_DAYS)
     level = (np.floor(rounded(scores.risk * 100.0, 4)) + 1.0) / 100.0
 
