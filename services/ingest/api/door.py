@@ -135,7 +135,7 @@ def _records(
         default_at=default_at,
     )
     if verdicts.accepted:
-        head = first(verdict="accepted")
+        head = first(verdict="accepted", correction=verdicts.correction)
         for key, lines in bundle.group(
             verdicts.accepted,
             lambda key: sender.partition_of(RECEIVED.name, key),

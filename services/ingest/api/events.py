@@ -139,7 +139,8 @@ def event_types() -> tuple[EventType, ...]:
 async def post_events(request: Request, context: Ctx, _: CanIngest) -> Response:
     """Answers 202 when the broker has the accepted events. An event sent again with the same `id`
     counts once, as does the same order or refund under another id, and a ticket's opening or
-    resolving that says the same (`data` and `occurred_at`)."""
+    resolving that says the same (`data` and `occurred_at`). A device with a clock of its own adds
+    `sent_at` at the top: where that is minutes off, the events' times are corrected by as much."""
     response = await answer(context, request.scope, request.receive)
     return _Passed(response) if response is not None else Response(status_code=_CLIENT_CLOSED)
 

@@ -41,6 +41,10 @@ EXAMPLES: dict[str, Any] = {
         "summary": "An order, and a visit that links a device to its customer",
         "value": {"events": [_ORDER, _VISIT]},
     },
+    "device": {
+        "summary": "From a device whose own clock may be wrong",
+        "value": {"events": [_VISIT], "sent_at": "2026-03-02T12:00:00Z"},
+    },
 }
 
 
