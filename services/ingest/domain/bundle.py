@@ -8,12 +8,14 @@ header is a bundle again, which is what a dead letter carries.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.ingest.domain.times import Correction, corrected
-from services.ingest.domain.verdict import Accepted, Rejected
+from services.ingest.domain.verdict import Accepted, Rejected, Verdicts
 from shared.events.envelope import Instant, Name
 
 BUNDLE_VERSION = 1
@@ -89,6 +91,17 @@ def unpack(value: bytes) -> tuple[Header, bytes, list[bytes]]:
     if header.bundle > BUNDLE_VERSION:
         raise ValueError(f"a bundle of version {header.bundle} is newer than this reader")
     return header, first, lines
+
+
+def by_source(own: str, verdicts: Verdicts) -> Iterator[tuple[str, Sequence[Accepted]]]:
+    """(source, accepted events) in order: all are the key's `own`, unless they name sources of
+    theirs below it. Neighbours of one source stay together, and nobody's order changes."""
+    if not verdicts.sources:
+        yield own, verdicts.accepted
+        return
+    named = zip(verdicts.sources, verdicts.accepted, strict=True)
+    for source, run in groupby(named, key=itemgetter(0)):
+        yield f"{own}/{source}", [one for _, one in run]
 
 
 def group(

@@ -70,11 +70,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """`correction` is what is to be done to the times in the accepted lines, which stay as sent."""
+    """`correction` is what is to be done to the times in the accepted lines, which stay as sent.
+
+    `sources` are where each accepted event says that it comes from, if the events say so.
+    """
 
     accepted: Sequence[Accepted]
     rejected: Sequence[Rejected]
     correction: Correction | None = None
+    sources: Sequence[str] = ()
 
 
 class Unreadable(Exception):
@@ -103,7 +107,7 @@ def judge(body: bytes, limits: Limits, now: datetime, new_id: Callable[[], str])
     events = _whole(body)
     if events is None:
         return _one_by_one(body, limits, now, new_id)
-    _bounded(len(events.all), limits)
+    bounded(len(events.all), limits)
     bounds = _bounds(limits, now, events.sent_at)
     accepted: list[Accepted] = []
     rejected: list[Rejected] = []
@@ -226,7 +230,8 @@ def _oversized(limits: Limits) -> Flaw:
     return Flaw("", f"an event has at most {limits.event_bytes_max} bytes as JSON", "too_large")
 
 
-def _bounded(events: int, limits: Limits) -> None:
+def bounded(events: int, limits: Limits) -> None:
+    """Raises `Unreadable` (413) when a request has too many events."""
     if events > limits.events_max:
         raise Unreadable(413, f"a request has at most {limits.events_max} events, not {events}")
 
@@ -234,7 +239,7 @@ def _bounded(events: int, limits: Limits) -> None:
 def _one_by_one(body: bytes, limits: Limits, now: datetime, new_id: Callable[[], str]) -> Verdicts:
     document = decoded(body)
     values, single = _values(document)
-    _bounded(len(values), limits)
+    bounded(len(values), limits)
     bounds = _bounds(limits, now, _sent_at(document))
     verdicts = [
         _alone(index, value, limits, bounds, new_id, "" if single else f"events.{index}")
@@ -299,9 +304,9 @@ def _alone(
 ) -> Accepted | Rejected:
     if not isinstance(value, dict):
         flaw = Flaw("", "an event is an object", "not_an_object")
-        return _rejected(index, None, None, [flaw], prefix, _text(value))
+        return _rejected(index, None, None, [flaw], prefix, shown(value))
     event_id, kind = _short(value.get("id"), _ID_CHARS_MAX), _short(value.get("type"))
-    text = _text(value)
+    text = shown(value)
     flaws = hostile.find(value, limits.nesting_depth_max)
     model = model_of(kind) if kind else None
     if not flaws and _is_oversized(text, limits):
@@ -332,7 +337,7 @@ def _flaws(model: type[IntakeEvent], value: dict[str, Any], error: ValidationErr
     if count <= _ERRORS_MAX:
         return flaws_of(error, value)
     try:
-        model.model_validate_json(_text(beginnings(value, _BEGINNING)), extra="forbid")
+        model.model_validate_json(shown(beginnings(value, _BEGINNING)), extra="forbid")
     except ValidationError as first:
         flaws = flaws_of(first, value)
     else:
@@ -358,7 +363,7 @@ def _rejected(
     return Rejected(index, event_id, kind, flaws[0].reason, errors, body)
 
 
-def _text(value: Any) -> str:
+def shown(value: Any) -> str:
     """JSON in ASCII, so that even half a surrogate pair can be kept; empty when nested too deep."""
     try:
         return json.dumps(value, separators=(",", ":"))
