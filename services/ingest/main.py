@@ -51,6 +51,7 @@ async def _open_intake(
         event_bytes_max=settings.event_bytes_max,
         nesting_depth_max=settings.nesting_depth_max,
         future_seconds_max=settings.future_seconds_max,
+        skew_seconds_min=settings.clock_skew_minutes_min * 60,
     )
     async with open_sender(
         log.writer(),

@@ -17,7 +17,10 @@ class IngestSettings(RuntimeSettings):
     nesting_depth_max: int = Field(32, ge=4, le=200)
     # A body on the wire is bounded by `request_body_bytes_max`; this bounds it once inflated.
     inflated_bytes_max: int = Field(4_194_304, ge=1_024)
+    # Later events are refused; of a request with `sent_at` they happened then.
     future_seconds_max: float = Field(3_600.0, ge=0)
+    # A client's clock (`sent_at`) that is off by less is taken for the network's delay.
+    clock_skew_minutes_min: float = Field(5.0, gt=0)
 
     # One bundle must fit into one batch of the broker, with room for its header.
     bundle_bytes_max: int = Field(524_288, ge=65_536, le=900_000)

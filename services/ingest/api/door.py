@@ -18,6 +18,7 @@ import orjson
 from services.ingest.api.body import BodyLimits, Gone, read_body
 from services.ingest.api.schemas import document
 from services.ingest.domain import bundle
+from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of
 from services.ingest.domain.rate import Bucket
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
 from services.ingest.handlers.receipt import default_time, receipt_time
@@ -36,10 +37,16 @@ from shared.runtime.telemetry import logger
 from shared.runtime.web import BodyTooLarge
 
 PATH = "/v1/events"
+CONTENT_TYPES = (
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+)
 _log = logger("door")
 _RETRY_AFTER_SECONDS = 1
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _JSON_TYPES = frozenset({b"", b"application/json"})
+_SOURCE_CHARS_MAX = 200
 _ERRORS_MAX = 100
 _BUCKETS_MAX = 10_000
 _accepted_count = metrics.INTAKE_EVENTS.labels("accepted")
@@ -94,12 +101,12 @@ async def _take(
     if wait > 0:
         detail = f"this key posts more than {bucket.per_second:.0f} events a second"
         raise Problem(429, detail, headers={"Retry-After": str(math.ceil(wait))})
-    _check_type(headers.get(b"content-type", b""))
+    mode = _mode(headers)
     with intake.sender.hold() as hold:
         # Too late is 503 in both halves: nothing was promised, so the client sends again.
         async with asyncio.timeout(settings.body_seconds_max):
             body = await read_body(headers, receive, hold, intake.body_limits)
-        verdicts = _judged(context, body)
+        verdicts = _judged(context, caller, headers, mode, body)
         bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
         records = list(_records(context, caller, headers, verdicts))
         await context.failpoints.reach("intake.before_write")
@@ -110,10 +117,17 @@ async def _take(
     return _receipt(verdicts)
 
 
-def _judged(context: Context, body: bytes) -> Verdicts:
+def _judged(
+    context: Context, caller: Caller, headers: Mapping[bytes, bytes], mode: Mode | None, body: bytes
+) -> Verdicts:
+    limits, now = context.resources.limits, receipt_time(context.clock)
     try:
-        now = receipt_time(context.clock)
-        return judge(body, context.resources.limits, now, random_event_id)
+        if mode is None:
+            return judge(body, limits, now, random_event_id)
+        room = _SOURCE_CHARS_MAX - len(source_of(caller)) - 1
+        return judge_cloudevents(
+            mode, headers, body, limits, now, random_event_id, source_chars_max=room
+        )
     except Unreadable as error:
         raise Problem(error.status, error.detail, errors=error.errors) from None
 
@@ -122,28 +136,27 @@ def _records(
     context: Context, caller: Caller, headers: Mapping[bytes, bytes], verdicts: Verdicts
 ) -> Iterator[Outgoing]:
     """The records of one request: one a partition for what was accepted, and the refused ones."""
-    source = f"/sources/{caller.key_id}"
+    source = source_of(caller)
     settings, sender = context.settings, context.resources.sender
     trace = headers.get(b"traceparent", b"")
     traced = ((TRACE_HEADER, trace),) if _TRACEPARENT(trace) else ()
     received_at, default_at = receipt_time(context.clock), default_time(context.clock)
     first = partial(
         bundle.header_line,
-        source=source,
         request=context.resources.request_id(),
         received_at=received_at,
         default_at=default_at,
     )
-    if verdicts.accepted:
-        head = first(verdict="accepted")
+    for named, accepted in bundle.by_source(source, verdicts) if verdicts.accepted else ():
+        head = first(verdict="accepted", source=named, correction=verdicts.correction)
         for key, lines in bundle.group(
-            verdicts.accepted,
+            accepted,
             lambda key: sender.partition_of(RECEIVED.name, key),
             settings.bundle_bytes_max,
         ):
             yield Outgoing(RECEIVED.name, key, bundle.pack(head, lines), traced)
     if verdicts.rejected:
-        head = first(verdict="rejected")
+        head = first(verdict="rejected", source=source)
         refused = [
             bundle.refused_line(one, settings.rejected_body_chars_max) for one in verdicts.rejected
         ]
@@ -173,7 +186,7 @@ def _receipt(verdicts: Verdicts) -> Any:
     rejected = [
         {"index": one.place, "id": one.id, "errors": list(one.errors)} for one in verdicts.rejected
     ]
-    if accepted:
+    if accepted or not rejected:
         return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}))
     return problem_response(
         Problem(
@@ -199,9 +212,18 @@ def _problem_of(error: Exception) -> Problem:
     return Problem(500, "an error on our side; it has been logged")
 
 
-def _check_type(content_type: bytes) -> None:
-    if content_type.partition(b";")[0].strip().lower() not in _JSON_TYPES:
-        raise Problem(415, "content-type must be application/json")
+def source_of(caller: Caller) -> str:
+    """What the events of a key come from."""
+    return f"/sources/{caller.key_id}"
+
+
+def _mode(headers: Mapping[bytes, bytes]) -> Mode | None:
+    """How the events are carried: as CloudEvents, or (None) in our own form."""
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    mode = mode_of(media_type, headers)
+    if mode is None and media_type not in _JSON_TYPES:
+        raise Problem(415, f"content-type must be one of {', '.join(CONTENT_TYPES)}")
+    return mode
 
 
 def _bearer(authorization: bytes) -> str:

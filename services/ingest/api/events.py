@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 import shared.events
 from services.ingest.api.door import PATH, answer
-from services.ingest.api.schemas import EXAMPLES, REQUEST
+from services.ingest.api.schemas import CLOUD_EVENT, EXAMPLES, REQUEST
 from services.ingest.domain.intake import MODEL_OF
 from shared.events.engagement import CustomEvent
 from shared.runtime.http import CanIngest, CanRead, Ctx, Page, ProblemDetails
@@ -131,15 +131,24 @@ def event_types() -> tuple[EventType, ...]:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "One event, or several as `events`; may be compressed with gzip.",
-            "content": {"application/json": {"schema": REQUEST, "examples": EXAMPLES}},
+            "description": "One event, or several as `events`; or CloudEvents 1.0, where `subject` "
+            "is the customer and `anonymousid` a visitor: one, a batch, or in binary mode (`ce-` "
+            "headers, the data as JSON). May be compressed with gzip.",
+            "content": {
+                "application/json": {"schema": REQUEST, "examples": EXAMPLES},
+                "application/cloudevents+json": {"schema": CLOUD_EVENT},
+                "application/cloudevents-batch+json": {
+                    "schema": {"type": "array", "items": CLOUD_EVENT}
+                },
+            },
         }
     },
 )
 async def post_events(request: Request, context: Ctx, _: CanIngest) -> Response:
     """Answers 202 when the broker has the accepted events. An event sent again with the same `id`
     counts once, as does the same order or refund under another id, and a ticket's opening or
-    resolving that says the same (`data` and `occurred_at`)."""
+    resolving that says the same (`data` and `occurred_at`). A device with a clock of its own adds
+    `sent_at` at the top: where that is minutes off, the events' times are corrected by as much."""
     response = await answer(context, request.scope, request.receive)
     return _Passed(response) if response is not None else Response(status_code=_CLIENT_CLOSED)
 

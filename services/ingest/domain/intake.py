@@ -6,6 +6,7 @@ anonymous_id?, occurred_at?, data, context?}`. Unknown fields are refused at the
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -79,14 +80,20 @@ else:
 
 
 class IntakeBatch(BaseModel):
-    """Several events in one request, in the order in which they happened."""
+    """Several events in one request, in the order in which they happened.
+
+    `sent_at` is when the client sent them, by its own clock: where that is minutes off, the times
+    of the events are corrected by as much.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     events: Annotated[list[AnyIntake], Field(min_length=1)]
+    sent_at: OccurredAt = None
 
 
 ONE: TypeAdapter[IntakeEvent] = TypeAdapter(AnyIntake)
+SENT_AT: TypeAdapter[datetime | None] = TypeAdapter(OccurredAt)
 BATCH: TypeAdapter[IntakeBatch] = TypeAdapter(IntakeBatch)
 
 

@@ -105,6 +105,7 @@ def _admitted(one: Received, resolved: Resolved) -> Event:
         time=one.happened_at,
         recordedtime=one.received_at,
         alias=CustomerId(resolved.alias) if resolved.alias is not None else None,
+        originaltime=one.original_time,
         schemaversion=event_class.VERSION,
         data=payload_of(one.event),
     )
