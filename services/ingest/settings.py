@@ -32,6 +32,10 @@ class IngestSettings(RuntimeSettings):
 
     rejected_body_chars_max: int = Field(65_536, ge=0)
     rejections_retention_days: int = Field(7, ge=1)
+    # One request to replay: events judged and published at once.
+    replay_events_max: int = Field(500, ge=1, le=2_500)
+    # So long nobody else replays what a replay that died had in hand. Longer than a write may take.
+    replay_lease_seconds: float = Field(30.0, gt=0)
     rejections_forget_rows_max: int = Field(1_000, ge=1)
     identity_rows_max: int = Field(1_000, ge=1)
     # Visitors that may belong to one customer; the link of a further one is refused and listed.

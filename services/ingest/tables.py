@@ -47,6 +47,7 @@ BUSINESS_KEYS = sa.Table(
 )
 
 # `errors` is JSON text, not jsonb: a path may hold what jsonb cannot, and nobody queries inside.
+# `replay_id` is the event's id once a replay began: whatever is corrected later, it stays.
 REJECTIONS = sa.Table(
     "rejections",
     METADATA,
@@ -59,6 +60,14 @@ REJECTIONS = sa.Table(
     sa.Column("errors", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("rejected_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("default_at", sa.DateTime(timezone=True)),
+    sa.Column("corrected", sa.Text),
+    sa.Column("corrected_at", sa.DateTime(timezone=True)),
+    sa.Column("corrected_by", sa.Text),
+    sa.Column("replay_id", sa.Text),
+    sa.Column("leased_until", sa.DateTime(timezone=True)),
+    sa.Column("replayed_at", sa.DateTime(timezone=True)),
+    sa.Column("replayed_by", sa.Text),
     sa.Index("rejections_newest", "rejected_at", "id"),
     sa.Index("rejections_by_reason", "reason", "rejected_at", "id"),
 )

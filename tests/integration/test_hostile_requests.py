@@ -34,7 +34,13 @@ NUL_URLS: dict[Callable[..., Service], tuple[str, ...]] = {
         "/v1/journeys/%00/versions",
         "/u/%00",
     ),
-    ingest: ("/v1/customers/%00/identity", "/v1/keys/%00/rotate"),
+    ingest: (
+        "/v1/customers/%00/identity",
+        "/v1/keys/%00/rotate",
+        "/v1/rejections?source=%00",
+        "/v1/rejections/%00",
+        "/v1/rejections/%00/replay",
+    ),
     loyalty: (
         "/v1/members/%00",
         "/v1/members/%00/statement",
@@ -114,7 +120,7 @@ async def test_hostile_names_and_cursors_are_the_callers_mistake(
             joint = "&" if "?" in path else "?"
             urls += [f"{path}{joint}cursor={one}" for one in hostile(position)]
         for url in urls:
-            post = url.endswith(("/rotate", "/capture", "/test", "/resend"))
+            post = url.endswith(("/rotate", "/replay", "/capture", "/test", "/resend"))
             reply = await service.client.request(
                 "POST" if post else "GET", url, headers=service.key("admin")
             )

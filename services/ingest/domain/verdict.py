@@ -140,12 +140,13 @@ def _finish(
     event_id: str | None = fields.get("id")
     line = screen.line_of(event) if isinstance(event, dict) else to_line(event)
     named = event_id if event_id is not None else new_id()
+    sent = line
     if event_id is None:
         line = b'%b,"id":"%b"}' % (line[:-1], named.encode())
     if len(line) > limits.event_bytes_max:
         flaws = [*flaws, _oversized(limits)]
     if flaws:
-        return _rejected(index, event_id, fields["type"], flaws, prefix, line.decode())
+        return _rejected(index, event_id, fields["type"], flaws, prefix, sent.decode())
     key = fields.get("customer_id") or fields.get("anonymous_id")
     assert key is not None, "the rules ask for one"
     return Accepted(index, named, key, line)
