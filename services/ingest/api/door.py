@@ -4,6 +4,8 @@
 2. Read, within bounds of size and time. Judge every event.
 3. Write what was accepted, as one record a partition, and what was refused, as one record.
 4. Answer when the broker has acknowledged both. Until then nothing was promised.
+
+With `?dry_run=true` the verdicts are answered with 200 and nothing is written.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -41,6 +44,7 @@ _RETRY_AFTER_SECONDS = 1
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _JSON_TYPES = frozenset({b"", b"application/json"})
 _ERRORS_MAX = 100
+_YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
 _BUCKETS_MAX = 10_000
 _accepted_count = metrics.INTAKE_EVENTS.labels("accepted")
 _rejected_count = metrics.INTAKE_EVENTS.labels("rejected")
@@ -74,7 +78,9 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
     headers = dict(scope["headers"])
     try:
         caller = authorize(context, _bearer(headers.get(b"authorization", b"")), "ingest")
-        return await _take(context, caller, headers, receive)
+        query = scope["query_string"]
+        dry_run = _asks_for_dry_run(query) if query else False
+        return await _take(context, caller, headers, receive, dry_run=dry_run)
     except Gone:
         return None
     except Problem as problem:
@@ -86,7 +92,12 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
 
 
 async def _take(
-    context: Context, caller: Caller, headers: Mapping[bytes, bytes], receive: Receive
+    context: Context,
+    caller: Caller,
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    *,
+    dry_run: bool,
 ) -> Any:
     settings, intake = context.settings, context.resources
     bucket = intake.bucket_of(caller.key_id)
@@ -101,13 +112,28 @@ async def _take(
             body = await read_body(headers, receive, hold, intake.body_limits)
         verdicts = _judged(context, body)
         bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
+        if dry_run:
+            return _receipt(verdicts, 200)
         records = list(_records(context, caller, headers, verdicts))
         await context.failpoints.reach("intake.before_write")
         await intake.sender.write(records)
         await context.failpoints.reach("intake.after_write")
     _accepted_count.inc(len(verdicts.accepted))
     _rejected_count.inc(len(verdicts.rejected))
-    return _receipt(verdicts)
+    return _receipt(verdicts, 202)
+
+
+def _asks_for_dry_run(query: bytes) -> bool:
+    """Anything but a clear yes or no is refused: it might be a rehearsal that would come true."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("dry_run", ["false"])
+    answers = {one.lower() for one in given}
+    if answers <= _YES or answers <= _NO:
+        return answers <= _YES
+    raise Problem(
+        422,
+        "the request is not valid",
+        errors=[{"path": "query.dry_run", "message": "must be true or false"}],
+    )
 
 
 def _judged(context: Context, body: bytes) -> Verdicts:
@@ -154,27 +180,28 @@ def _records(
 class _Receipt:
     """The answer of a request that was taken, as an ASGI app that does nothing else."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_body", "_status")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, status: int) -> None:
         self._body = body
+        self._status = status
 
     async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self._body)),
         ]
-        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})
 
 
-def _receipt(verdicts: Verdicts) -> Any:
+def _receipt(verdicts: Verdicts, status: int) -> Any:
     accepted = [{"index": one.place, "id": one.id} for one in verdicts.accepted]
     rejected = [
         {"index": one.place, "id": one.id, "errors": list(one.errors)} for one in verdicts.rejected
     ]
     if accepted:
-        return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}))
+        return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}), status)
     return problem_response(
         Problem(
             422,

@@ -122,6 +122,7 @@ def event_types() -> tuple[EventType, ...]:
     response_model=Receipt,
     summary="Post one event or a batch",
     responses={
+        200: {"model": Receipt, "description": "the verdicts of a dry run"},
         400: {"model": ProblemDetails, "description": "not JSON, or not valid gzip"},
         413: {"model": ProblemDetails, "description": "too many bytes or events"},
         422: {"model": NothingAccepted, "description": "no event was acceptable"},
@@ -136,7 +137,15 @@ def event_types() -> tuple[EventType, ...]:
         }
     },
 )
-async def post_events(request: Request, context: Ctx, _: CanIngest) -> Response:
+async def post_events(
+    request: Request,
+    context: Ctx,
+    _: CanIngest,
+    _dry_run: Annotated[
+        bool,
+        Query(alias="dry_run", description="only judge: nothing is published or kept as refused"),
+    ] = False,
+) -> Response:
     """Answers 202 when the broker has the accepted events. An event sent again with the same `id`
     counts once, as does the same order or refund under another id, and a ticket's opening or
     resolving that says the same (`data` and `occurred_at`)."""
