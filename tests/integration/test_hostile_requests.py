@@ -40,6 +40,9 @@ NUL_URLS: dict[Callable[..., Service], tuple[str, ...]] = {
         "/v1/rejections?source=%00",
         "/v1/rejections/%00",
         "/v1/rejections/%00/replay",
+        "/v1/tracking-plan/violations?type=%00",
+        "/v1/tracking-plan/draft?type=%00",
+        "/v1/tracking-plan/versions/99999999999",
     ),
     loyalty: (
         "/v1/members/%00",
@@ -79,7 +82,12 @@ LISTS: dict[Callable[..., Service], tuple[tuple[str, tuple[Any, ...]], ...]] = {
         ("/v1/offers", ("x",)),
         ("/v1/templates", ("x",)),
     ),
-    ingest: (("/v1/keys", (SOUND, "x")), ("/v1/rejections", (SOUND, "x"))),
+    ingest: (
+        ("/v1/keys", (SOUND, "x")),
+        ("/v1/rejections", (SOUND, "x")),
+        ("/v1/tracking-plan/versions", (1,)),
+        ("/v1/tracking-plan/violations", ("x", "x", "x")),
+    ),
     loyalty: (("/v1/members/c-1/statement", (SOUND, "x", 1)),),
     webhooks: (("/v1/endpoints", (SOUND, "x")),),
     scoring: (

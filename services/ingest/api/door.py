@@ -23,6 +23,7 @@ from services.ingest.api.schemas import document
 from services.ingest.domain import bundle
 from services.ingest.domain.rate import Bucket
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
+from services.ingest.handlers.plans import InForce
 from services.ingest.handlers.receipt import default_time, receipt_time
 from services.ingest.sender import Busy, Sender
 from shared.clock import monotonic_seconds
@@ -242,7 +243,7 @@ class Intake:
     def __init__(
         self,
         sender: Sender,
-        limits: Limits,
+        in_force: InForce,
         body_limits: BodyLimits,
         events_per_second: float,
         burst_seconds: float,
@@ -251,12 +252,17 @@ class Intake:
     ) -> None:
         self.identity_links_max = identity_links_max  # the consumer's
         self.sender = sender
-        self.limits = limits
+        self.in_force = in_force
         self.body_limits = body_limits
         self.request_id = serial_ids("req")
         self._events_per_second = events_per_second
         self._burst_seconds = burst_seconds
         self._buckets: dict[str, Bucket] = {}
+
+    @property
+    def limits(self) -> Limits:
+        """What an event must obey at this moment, the tracking plan included."""
+        return self.in_force.limits
 
     def bucket_of(self, key_id: str) -> Bucket:
         """The bucket of a key; only keys that exist get here, so there are few."""

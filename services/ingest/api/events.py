@@ -41,10 +41,13 @@ class AcceptedEvent(BaseModel):
 
 
 class EventError(BaseModel):
-    """`path` is dotted from the top of the request: `events.3.data.items.0.quantity`."""
+    """`path` is dotted from the top of the request: `events.3.data.items.0.quantity`. Where the
+    tracking plan is broken, `rule` and `field` name the place in it."""
 
     path: str
     message: str
+    rule: str | None = None
+    field: str | None = None
 
 
 class RejectedEvent(BaseModel):

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from services.ingest.domain import hostile, naming, screen
 from services.ingest.domain.flaws import Flaw, beginnings, flaws_of
 from services.ingest.domain.intake import BATCH, ONE, IntakeEvent, model_of, to_line
+from services.ingest.domain.plan import Plan
 from services.ingest.domain.screen import Fields
 from shared.events.engagement import ReferralMade, SurveyAnswered
 
@@ -35,12 +36,14 @@ _SPECIAL = frozenset({_REFERRAL, SurveyAnswered.type_name()})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may hold. `event_bytes_max` counts an event as compact JSON."""
+    """What one request may hold. `event_bytes_max` counts an event as compact JSON; `plan` is what
+    the shop itself asks of its events, None when it asks nothing."""
 
     events_max: int = 2_500
     event_bytes_max: int = 262_144
     nesting_depth_max: int = 32
     future_seconds_max: float = 3_600.0
+    plan: Plan | None = None
 
 
 class Accepted(NamedTuple):
@@ -145,6 +148,8 @@ def _finish(
         line = b'%b,"id":"%b"}' % (line[:-1], named.encode())
     if len(line) > limits.event_bytes_max:
         flaws = [*flaws, _oversized(limits)]
+    if limits.plan is not None and not flaws and limits.plan.mode_of(fields["type"]) == "reject":
+        flaws = limits.plan.violations(fields["type"], line)
     if flaws:
         return _rejected(index, event_id, fields["type"], flaws, prefix, sent.decode())
     key = fields.get("customer_id") or fields.get("anonymous_id")
