@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from jsonschema import Draft202012Validator
-
-from services.ingest.domain import hostile, schema
+from services.ingest.domain import hostile
 from services.ingest.domain.flaws import Flaw
 from services.ingest.domain.intake import may_be_posted
-from services.ingest.domain.schema import Errors, Inspection
+from services.ingest.domain.schema import Checker, Errors, Inspection, checker_of
 
 Mode = Literal["allow", "warn", "reject"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -25,7 +23,7 @@ class Planned:
     """What is asked of one type of event: in mode `allow` nothing is checked."""
 
     mode: Mode
-    validator: Draft202012Validator
+    checker: Checker
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Plan:
         if planned is None:
             message = "an event type that is not in the tracking plan"
             return [Flaw("type", message, "plan_violation", UNPLANNED, "type")]
-        return schema.flaws_of(planned.validator, json.loads(line)["data"])
+        return planned.checker.flaws(json.loads(line)["data"])
 
 
 def complaints(document: Any) -> Errors:
@@ -75,7 +73,7 @@ def complaints(document: Any) -> Errors:
 def ready(version: int, document: Mapping[str, Any]) -> Plan | None:
     """The plan of a document without complaints; None when it asks nothing of anybody."""
     types = {
-        kind: Planned(planned["mode"], schema.validator_of(planned["schema"]))
+        kind: Planned(planned["mode"], checker_of(planned["schema"]))
         for kind, planned in document["types"].items()
     }
     unplanned: Mode = document.get("unplanned", "allow")

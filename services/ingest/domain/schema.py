@@ -7,6 +7,7 @@ alone. A keyword outside the subset is refused, so that no rule is ever silently
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from math import isfinite, prod
@@ -29,22 +30,34 @@ PATTERN_CHARS_MAX = 200
 # Of all counts in a pattern, such as {2,50}, multiplied: the engine writes repetitions out.
 REPETITIONS_MAX = 100
 ENUM_MAX = 500
+# Values of one event times the alternatives of its schema; about six microseconds each.
+VALUES_MAX = 50_000
 _ERRORS_MAX = 20
 _FIELD_CHARS_MAX = 300
+_BRANCHING = frozenset({"anyOf", "oneOf", "allOf"})
 _COUNTED = re.compile(r"\{(\d+)?,?(\d+)?\}")
 
 Errors = list[dict[str, str]]
 
 
-def validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """A schema ready to check with. `alternatives` is how often it may look at the same value."""
+
+    validator: Draft202012Validator
+    alternatives: int
+
+    def flaws(self, data: Any) -> list[Flaw]:
+        """How the `data` of an event breaks the schema, at most `FLAWS_MAX`, without its values."""
+        if _values(data, VALUES_MAX) * (1 + self.alternatives) > VALUES_MAX:
+            message = "has more values than the tracking plan can check"
+            return [Flaw("data", message, "plan_violation", "size", "data")]
+        return [_flaw(error) for error in islice(self.validator.iter_errors(data), FLAWS_MAX)]
+
+
+def checker_of(schema: Mapping[str, Any]) -> Checker:
     """The checker of a schema without complaints."""
-    made: Draft202012Validator = _Bounded(schema)
-    return made
-
-
-def flaws_of(validator: Draft202012Validator, data: Any) -> list[Flaw]:
-    """How the `data` of an event breaks its schema, at most `FLAWS_MAX`, without its values."""
-    return [_flaw(error) for error in islice(validator.iter_errors(data), FLAWS_MAX)]
+    return Checker(_Bounded(_prepared(schema)), _alternatives(schema))
 
 
 class Inspection:
@@ -97,7 +110,7 @@ class Inspection:
                 self._schema(value, path, depth + 1)
         elif keyword == "properties":
             self._properties(value, path, depth)
-        elif keyword in {"anyOf", "oneOf", "allOf"}:
+        elif keyword in _BRANCHING:
             self._alternatives(value, path, depth)
         else:
             self._complain(
@@ -139,7 +152,9 @@ def _bad_names(value: Any) -> str | None:
 
 def _bad_enum(value: Any) -> str | None:
     fine = isinstance(value, list) and 0 < len(value) <= ENUM_MAX
-    return None if fine else f"must be a list of 1 to {ENUM_MAX} values"
+    if not fine or any(isinstance(one, dict | list) for one in value):
+        return f"must be a list of 1 to {ENUM_MAX} texts, numbers, booleans or nulls"
+    return None
 
 
 def _bad_count(value: Any) -> str | None:
@@ -197,6 +212,64 @@ def _regex(pattern: str) -> SchemaValidator:
     return SchemaValidator(core_schema.str_schema(pattern=pattern, strict=True))
 
 
+class _Values(list[Any]):
+    """The values of an `enum`, found by hash: a list of thousands may be checked against them."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        super().__init__(values)
+        self.keys = frozenset(_key(one) for one in values if not isinstance(one, dict | list))
+
+
+def _key(value: Any) -> tuple[bool, Any]:
+    """Tells 1 from true, which Python does not, and 1 not from 1.0, as JSON Schema says."""
+    return isinstance(value, bool), value
+
+
+def _prepared(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_prepared(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _Values(value) if name == "enum" and isinstance(value, list) else _prepared(value)
+        for name, value in schema.items()
+    }
+
+
+def _alternatives(schema: Any) -> int:
+    if isinstance(schema, list):
+        return sum(_alternatives(one) for one in schema)
+    if not isinstance(schema, dict):
+        return 0
+    return sum(
+        _alternatives(value)
+        + (len(value) if name in _BRANCHING and isinstance(value, list) else 0)
+        + (name == "not")
+        for name, value in schema.items()
+    )
+
+
+def _values(data: Any, values_max: int) -> int:
+    """How many values there are in it, not counted further than a bound."""
+    waiting = [data]
+    number = 0
+    while waiting and number <= values_max:
+        one = waiting.pop()
+        number += 1
+        if isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+    return number
+
+
+def _enum(
+    _validator: Any, values: _Values, instance: Any, _schema: Any
+) -> Iterator[ValidationError]:
+    if isinstance(instance, dict | list) or _key(instance) not in values.keys:
+        yield ValidationError("enum")
+
+
 def _pattern(
     _validator: Any, pattern: str, instance: Any, _schema: Any
 ) -> Iterator[ValidationError]:
@@ -230,7 +303,12 @@ def _additional(
 # The library's own would match by backtracking, and name in a message what should be in a path.
 _Bounded: Any = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
-    {"pattern": _pattern, "required": _required, "additionalProperties": _additional},
+    {
+        "enum": _enum,
+        "pattern": _pattern,
+        "required": _required,
+        "additionalProperties": _additional,
+    },
 )
 
 
@@ -249,7 +327,7 @@ def _field(error: ValidationError) -> str:
             parts.append(str(next(steps)))
         elif step in {"items", "additionalProperties"}:
             parts.append("*")
-        elif step in {"anyOf", "oneOf", "allOf"}:
+        elif step in _BRANCHING:
             next(steps, None)
     if error.validator == "required":
         parts.append(str(error.absolute_path[-1]))

@@ -4,7 +4,7 @@ from typing import Any
 
 from services.ingest.domain import observed, plan, violations
 from services.ingest.domain.observed import FIELDS_MAX, Look, Observed
-from services.ingest.domain.schema import flaws_of, validator_of
+from services.ingest.domain.schema import checker_of
 from services.ingest.domain.violations import Broken
 
 
@@ -49,9 +49,9 @@ def test_a_draft_is_a_plan_that_everything_seen_obeys() -> None:
     made = observed.draft(seen(*EVENTS))
 
     assert plan.complaints(made) == []
-    validator = validator_of(made["types"]["custom.thing"]["schema"])
-    assert not [flaw for event in EVENTS for flaw in flaws_of(validator, event)]
-    assert flaws_of(validator, {"a": "text"})
+    checker = checker_of(made["types"]["custom.thing"]["schema"])
+    assert not [flaw for event in EVENTS for flaw in checker.flaws(event)]
+    assert checker.flaws({"a": "text"})
 
 
 def test_few_events_make_nothing_required() -> None:

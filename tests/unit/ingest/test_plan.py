@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain import plan
-from services.ingest.domain.schema import Inspection, flaws_of, validator_of
+from services.ingest.domain.schema import Inspection, checker_of
 from services.ingest.domain.verdict import Limits
 from tests.unit.ingest.cases import custom, judged, order
 
@@ -37,7 +37,7 @@ def limits(wanted: dict[str, Any]) -> Limits:
 
 def found(schema: Any, data: Any) -> list[tuple[str, str | None, str]]:
     assert Inspection().complaints(schema, "s") == []
-    return [(one.path, one.rule, one.field) for one in flaws_of(validator_of(schema), data)]
+    return [(one.path, one.rule, one.field) for one in checker_of(schema).flaws(data)]
 
 
 def complained(schema: Any) -> list[str]:
@@ -96,7 +96,7 @@ def test_messages_tell_no_values_of_events() -> None:
     }
     data = dict.fromkeys("abcdefg", "secret")
 
-    flaws = flaws_of(validator_of(schema), data)
+    flaws = checker_of(schema).flaws(data)
 
     assert len(flaws) == 7
     assert not [one for one in flaws if "secret" in f"{one.message} {one.path}"]
@@ -122,6 +122,7 @@ def test_messages_tell_no_values_of_events() -> None:
         ({"anyOf": []}, "s.anyOf"),
         ({"enum": []}, "s.enum"),
         ({"enum": list(range(501))}, "s.enum"),
+        ({"enum": [{}]}, "s.enum"),
         ({"minLength": -1}, "s.minLength"),
         ({"maxItems": True}, "s.maxItems"),
         ({"minimum": "1"}, "s.minimum"),
@@ -154,16 +155,43 @@ def test_schemas_are_bounded_in_size_depth_and_patterns() -> None:
 
 
 def test_a_pattern_that_backtracks_elsewhere_takes_linear_time_here() -> None:
-    validator = validator_of({"properties": {"a": {"pattern": "^(a+)+$"}}})
+    checker = checker_of({"properties": {"a": {"pattern": "^(a+)+$"}}})
     began = time.process_time()
 
-    assert flaws_of(validator, {"a": "a" * 20_000 + "b"})
+    assert checker.flaws({"a": "a" * 20_000 + "b"})
 
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize(
+    ("members", "refused"),
+    [
+        ({"type": "string"}, False),
+        ({"enum": [*range(499), "x"]}, False),
+        ({"anyOf": [{"type": "null"}] * 19 + [{"type": "string"}]}, True),
+    ],
+)
+def test_a_list_without_end_takes_a_bounded_time(members: Any, refused: bool) -> None:
+    began = time.process_time()
+
+    flaws = found({"properties": {"a": {"items": members}}}, {"a": ["x"] * 40_000})
+
+    assert [rule for _, rule, _ in flaws] == (["size"] if refused else [])
+    assert time.process_time() - began < 2
+    assert found({}, ["x"] * 60_000) == [("data", "size", "data")]
+
+
 SIMPLE = st.recursive(
-    st.sampled_from([{}, {"type": "string"}, {"minimum": 1}, {"type": ["integer", "null"]}]),
+    st.sampled_from(
+        [
+            {},
+            {"type": "string"},
+            {"minimum": 1},
+            {"enum": [1, False, None, "a"]},
+            {"not": {"enum": [0]}},
+            {"type": ["integer", "null"]},
+        ]
+    ),
     lambda inner: st.one_of(
         st.fixed_dictionaries({"items": inner}),
         st.fixed_dictionaries({"anyOf": st.lists(inner, min_size=1, max_size=2)}),
