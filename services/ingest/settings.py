@@ -35,7 +35,22 @@ class IngestSettings(RuntimeSettings):
 
     rejected_body_chars_max: int = Field(65_536, ge=0)
     rejections_retention_days: int = Field(7, ge=1)
+    # One request to replay: events judged and published at once.
+    replay_events_max: int = Field(500, ge=1, le=2_500)
+    # So long nobody else replays what a replay that died had in hand. Longer than a write may take.
+    replay_lease_seconds: float = Field(30.0, gt=0)
     rejections_forget_rows_max: int = Field(1_000, ge=1)
     identity_rows_max: int = Field(1_000, ge=1)
     # Visitors that may belong to one customer; the link of a further one is refused and listed.
     identity_links_max: int = Field(1_000, ge=1)
+
+    # How soon every process applies a tracking plan that another one activated.
+    plan_refresh_seconds: float = Field(2.0, gt=0)
+    plan_bytes_max: int = Field(262_144, ge=256)
+    # Examples kept for one kind of violation, and kinds counted at all.
+    plan_examples_max: int = Field(5, ge=0, le=100)
+    plan_violations_rows_max: int = Field(2_000, ge=1)
+    # Events of one batch whose shape is remembered for a draft of a plan; 0 remembers none.
+    plan_observed_events_max: int = Field(10, ge=0)
+    plan_observed_rows_max: int = Field(20_000, ge=1)
+    plan_counts_retention_days: int = Field(30, ge=1)

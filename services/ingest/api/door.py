@@ -4,6 +4,8 @@
 2. Read, within bounds of size and time. Judge every event.
 3. Write what was accepted, as one record a partition, and what was refused, as one record.
 4. Answer when the broker has acknowledged both. Until then nothing was promised.
+
+With `?dry_run=true` the verdicts are answered with 200 and nothing is written.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -21,6 +24,7 @@ from services.ingest.domain import bundle
 from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of
 from services.ingest.domain.rate import Bucket
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
+from services.ingest.handlers.plans import InForce
 from services.ingest.handlers.receipt import default_time, receipt_time
 from services.ingest.sender import Busy, Sender
 from shared.clock import monotonic_seconds
@@ -48,6 +52,7 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _JSON_TYPES = frozenset({b"", b"application/json"})
 _SOURCE_CHARS_MAX = 200
 _ERRORS_MAX = 100
+_YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
 _BUCKETS_MAX = 10_000
 _accepted_count = metrics.INTAKE_EVENTS.labels("accepted")
 _rejected_count = metrics.INTAKE_EVENTS.labels("rejected")
@@ -81,7 +86,9 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
     headers = dict(scope["headers"])
     try:
         caller = authorize(context, _bearer(headers.get(b"authorization", b"")), "ingest")
-        return await _take(context, caller, headers, receive)
+        query = scope["query_string"]
+        dry_run = _asks_for_dry_run(query) if query else False
+        return await _take(context, caller, headers, receive, dry_run=dry_run)
     except Gone:
         return None
     except Problem as problem:
@@ -93,7 +100,12 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
 
 
 async def _take(
-    context: Context, caller: Caller, headers: Mapping[bytes, bytes], receive: Receive
+    context: Context,
+    caller: Caller,
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    *,
+    dry_run: bool,
 ) -> Any:
     settings, intake = context.settings, context.resources
     bucket = intake.bucket_of(caller.key_id)
@@ -108,13 +120,28 @@ async def _take(
             body = await read_body(headers, receive, hold, intake.body_limits)
         verdicts = _judged(context, caller, headers, mode, body)
         bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
+        if dry_run:
+            return _receipt(verdicts, 200)
         records = list(_records(context, caller, headers, verdicts))
         await context.failpoints.reach("intake.before_write")
         await intake.sender.write(records)
         await context.failpoints.reach("intake.after_write")
     _accepted_count.inc(len(verdicts.accepted))
     _rejected_count.inc(len(verdicts.rejected))
-    return _receipt(verdicts)
+    return _receipt(verdicts, 202)
+
+
+def _asks_for_dry_run(query: bytes) -> bool:
+    """Anything but a clear yes or no is refused: it might be a rehearsal that would come true."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("dry_run", ["false"])
+    answers = {one.lower() for one in given}
+    if answers <= _YES or answers <= _NO:
+        return answers <= _YES
+    raise Problem(
+        422,
+        "the request is not valid",
+        errors=[{"path": "query.dry_run", "message": "must be true or false"}],
+    )
 
 
 def _judged(
@@ -167,27 +194,28 @@ def _records(
 class _Receipt:
     """The answer of a request that was taken, as an ASGI app that does nothing else."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_body", "_status")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, status: int) -> None:
         self._body = body
+        self._status = status
 
     async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self._body)),
         ]
-        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})
 
 
-def _receipt(verdicts: Verdicts) -> Any:
+def _receipt(verdicts: Verdicts, status: int) -> Any:
     accepted = [{"index": one.place, "id": one.id} for one in verdicts.accepted]
     rejected = [
         {"index": one.place, "id": one.id, "errors": list(one.errors)} for one in verdicts.rejected
     ]
     if accepted or not rejected:
-        return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}))
+        return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}), status)
     return problem_response(
         Problem(
             422,
@@ -237,7 +265,7 @@ class Intake:
     def __init__(
         self,
         sender: Sender,
-        limits: Limits,
+        in_force: InForce,
         body_limits: BodyLimits,
         events_per_second: float,
         burst_seconds: float,
@@ -246,12 +274,17 @@ class Intake:
     ) -> None:
         self.identity_links_max = identity_links_max  # the consumer's
         self.sender = sender
-        self.limits = limits
+        self.in_force = in_force
         self.body_limits = body_limits
         self.request_id = serial_ids("req")
         self._events_per_second = events_per_second
         self._burst_seconds = burst_seconds
         self._buckets: dict[str, Bucket] = {}
+
+    @property
+    def limits(self) -> Limits:
+        """What an event must obey at this moment, the tracking plan included."""
+        return self.in_force.limits
 
     def bucket_of(self, key_id: str) -> Bucket:
         """The bucket of a key; only keys that exist get here, so there are few."""

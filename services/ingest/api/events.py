@@ -41,10 +41,13 @@ class AcceptedEvent(BaseModel):
 
 
 class EventError(BaseModel):
-    """`path` is dotted from the top of the request: `events.3.data.items.0.quantity`."""
+    """`path` is dotted from the top of the request: `events.3.data.items.0.quantity`. Where the
+    tracking plan is broken, `rule` and `field` name the place in it."""
 
     path: str
     message: str
+    rule: str | None = None
+    field: str | None = None
 
 
 class RejectedEvent(BaseModel):
@@ -122,6 +125,7 @@ def event_types() -> tuple[EventType, ...]:
     response_model=Receipt,
     summary="Post one event or a batch",
     responses={
+        200: {"model": Receipt, "description": "the verdicts of a dry run"},
         400: {"model": ProblemDetails, "description": "not JSON, or not valid gzip"},
         413: {"model": ProblemDetails, "description": "too many bytes or events"},
         422: {"model": NothingAccepted, "description": "no event was acceptable"},
@@ -144,7 +148,15 @@ def event_types() -> tuple[EventType, ...]:
         }
     },
 )
-async def post_events(request: Request, context: Ctx, _: CanIngest) -> Response:
+async def post_events(
+    request: Request,
+    context: Ctx,
+    _: CanIngest,
+    _dry_run: Annotated[
+        bool,
+        Query(alias="dry_run", description="only judge: nothing is published or kept as refused"),
+    ] = False,
+) -> Response:
     """Answers 202 when the broker has the accepted events. An event sent again with the same `id`
     counts once, as does the same order or refund under another id, and a ticket's opening or
     resolving that says the same (`data` and `occurred_at`). A device with a clock of its own adds

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from services.ingest.domain import hostile, naming, screen, times
 from services.ingest.domain.flaws import Flaw, beginnings, flaws_of
 from services.ingest.domain.intake import BATCH, ONE, SENT_AT, IntakeEvent, model_of, to_line
+from services.ingest.domain.plan import Plan
 from services.ingest.domain.screen import Fields
 from services.ingest.domain.times import Correction
 from shared.events.engagement import ReferralMade, SurveyAnswered
@@ -37,13 +38,15 @@ _SPECIAL = frozenset({_REFERRAL, SurveyAnswered.type_name()})
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one request may hold. `event_bytes_max` counts an event as compact JSON; a client's
-    clock that is off by `skew_seconds_min` or more is corrected for."""
+    clock that is off by `skew_seconds_min` or more is corrected for. `plan` is what the shop itself
+    asks of its events, None when it asks nothing."""
 
     events_max: int = 2_500
     event_bytes_max: int = 262_144
     nesting_depth_max: int = 32
     future_seconds_max: float = 3_600.0
     skew_seconds_min: float = 300.0
+    plan: Plan | None = None
 
 
 class Accepted(NamedTuple):
@@ -169,12 +172,15 @@ def _finish(
     event_id: str | None = fields.get("id")
     line = screen.line_of(event) if isinstance(event, dict) else to_line(event)
     named = event_id if event_id is not None else new_id()
+    sent = line
     if event_id is None:
         line = b'%b,"id":"%b"}' % (line[:-1], named.encode())
     if len(line) > limits.event_bytes_max:
         flaws = [*flaws, _oversized(limits)]
+    if limits.plan is not None and not flaws and limits.plan.mode_of(fields["type"]) == "reject":
+        flaws = limits.plan.violations(fields["type"], line)
     if flaws:
-        return _rejected(index, event_id, fields["type"], flaws, prefix, line.decode())
+        return _rejected(index, event_id, fields["type"], flaws, prefix, sent.decode())
     key = fields.get("customer_id") or fields.get("anonymous_id")
     assert key is not None, "the rules ask for one"
     return Accepted(index, named, key, line)

@@ -6,6 +6,7 @@ from datetime import datetime
 from services.ingest.domain import business, identity
 from services.ingest.domain.identity import Naming, Outcome, Resolved
 from services.ingest.domain.intake import class_of, payload_of
+from services.ingest.handlers import plans
 from services.ingest.handlers.opening import Received, Unreadable
 from services.ingest.store import business_keys, identities
 from services.ingest.store.business_keys import Claim
@@ -42,6 +43,7 @@ async def admit(
             tx.publish(_merged(one, resolved, resolved.absorbed))
         if leaves:
             tx.publish(_admitted(one, resolved))
+    await plans.look_at(tx, [one for one, leaves in zip(received, counted, strict=True) if leaves])
     metrics.INTAKE_EVENTS.labels("duplicate").inc(counted.count(False))
     metrics.INTAKE_EVENTS.labels("admitted").inc(counted.count(True))
 

@@ -101,6 +101,7 @@ def _refused(header: Header, line: bytes, raw: bytes, trace: str | None) -> Mess
         errors=refused.errors,
         body=refused.body,
         rejected_at=header.received_at,
+        default_at=header.default_at,
     )
     key = event_key(f"{header.source}/rejections", name)
     return Message(Refused(rejection), key, content_hash(line), raw, EPOCH, name, trace)
