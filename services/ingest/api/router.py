@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
-from services.ingest.api import customers, events, keys, rejections
+from services.ingest.api import customers, events, keys, rejections, segment
 
-router = APIRouter(prefix="/v1")
+router = APIRouter()
 for _part in (events, rejections, keys, customers):
-    router.include_router(_part.router)
+    router.include_router(_part.router, prefix="/v1")
+router.include_router(segment.router)
