@@ -92,13 +92,12 @@ async def _judged(
         settings.segment_event_bytes_max,
         settings.segment_currency,
     )
-    bucket = bucket_of(context, caller)
     now = receipt_time(context.clock)
     try:
         verdicts = judge_calls(calls, rules, body_bytes, now, random_event_id)
     except Unreadable as error:
         raise Problem(error.status, error.detail) from None
-    bucket.pay(len(calls.calls))
+    context.resources.bucket_of(caller.key_id).pay(len(calls.calls))
     if calls.calls:
         await deliver(context, caller, headers, verdicts)
     accepted, rejected = told(verdicts)
@@ -114,13 +113,16 @@ def _read(body: bytes, kind: Kind | None) -> Calls:
 
 
 def _admitted(context: Context, key: str) -> Caller:
+    """Who may post now; `Problem` 401, 403, 429 or 503 for who may not."""
     try:
-        return authorize(context, key, "ingest")
+        caller = authorize(context, key, "ingest")
+        bucket_of(context, caller)
     except Problem as problem:
         if problem.status != 401:  # noqa: PLR2004
             raise
         detail = "a valid write key is needed: a key with the scope ingest (tn_<id>_<secret>)"
         raise Problem(401, detail, headers=problem.headers) from None
+    return caller
 
 
 def _query(request: Request) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ Source: Segment's e-commerce specification, version 2 (and `Completed Order` of 
 e-mail specification, and the notifications of its mobile one.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.ingest.domain.segment import commerce, naming
@@ -70,9 +71,12 @@ KNOWN: tuple[Known, ...] = (
     _message("Push Notification Tapped", "message.clicked", "push"),
     _message("Push Notification Bounced", "message.bounced", "push"),
 )
+# A shop uses few names, again and again.
+_NAMES_KEPT = 1_000
 _BY_NAME: dict[str, Known] = {naming.plain(one.name): one for one in KNOWN}
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def known(name: str) -> Known | None:
     """The known event of a name, whatever its case and separators."""
     return _BY_NAME.get(naming.plain(name))
