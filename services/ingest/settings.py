@@ -30,6 +30,16 @@ class IngestSettings(RuntimeSettings):
     body_seconds_max: float = Field(10.0, gt=0)
     acknowledgement_seconds_max: float = Field(5.0, gt=0)
 
+    # Calls of Segment's and RudderStack's clients, on the wire and once inflated. RudderStack's
+    # send up to 4 MB at once: 4194304 takes them.
+    segment_request_bytes_max: int = Field(524_288, ge=1_024, le=16_777_216)
+    segment_event_bytes_max: int = Field(32_768, ge=256, le=262_144)
+    segment_events_per_request_max: int = Field(2_500, ge=1)
+    # The currency of a shop whose calls name none; without one such money is refused.
+    segment_currency: str = Field("", pattern=r"^([A-Z]{3})?$")
+    # Some clients send again once in that time, for half an hour.
+    segment_retry_after_seconds: int = Field(5, ge=1, le=300)
+
     key_events_per_second_max: float = Field(100_000.0, gt=0)
     key_burst_seconds: float = Field(2.0, gt=0)
 

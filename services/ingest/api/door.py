@@ -20,6 +20,7 @@ import orjson
 
 from services.ingest.api.body import BodyLimits, Gone, read_body
 from services.ingest.api.schemas import document
+from services.ingest.api.segment_paths import POSTS
 from services.ingest.domain import bundle
 from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of
 from services.ingest.domain.rate import Bucket
@@ -64,7 +65,7 @@ class Door:
     """Takes `POST /v1/events` before routing does; everything else goes on to `app`."""
 
     # Its own limits of size and time hold there, so nobody else need count the same bytes.
-    bounds_itself = frozenset({PATH})
+    bounds_itself = frozenset({PATH, *POSTS})
 
     def __init__(self, app: Any, context_of: Callable[[], Context]) -> None:
         document(app)
@@ -96,7 +97,7 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
     except BodyTooLarge:
         raise
     except Exception as error:
-        return problem_response(_problem_of(error))
+        return problem_response(problem_of(error))
 
 
 async def _take(
@@ -108,11 +109,7 @@ async def _take(
     dry_run: bool,
 ) -> Any:
     settings, intake = context.settings, context.resources
-    bucket = intake.bucket_of(caller.key_id)
-    wait = bucket.wait_seconds(monotonic_seconds())
-    if wait > 0:
-        detail = f"this key posts more than {bucket.per_second:.0f} events a second"
-        raise Problem(429, detail, headers={"Retry-After": str(math.ceil(wait))})
+    bucket = bucket_of(context, caller)
     mode = _mode(headers)
     with intake.sender.hold() as hold:
         # Too late is 503 in both halves: nothing was promised, so the client sends again.
@@ -122,13 +119,30 @@ async def _take(
         bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
         if dry_run:
             return _receipt(verdicts, 200)
-        records = list(_records(context, caller, headers, verdicts))
-        await context.failpoints.reach("intake.before_write")
-        await intake.sender.write(records)
-        await context.failpoints.reach("intake.after_write")
+        await deliver(context, caller, headers, verdicts)
+    return _receipt(verdicts, 202)
+
+
+def bucket_of(context: Context, caller: Caller) -> Bucket:
+    """The bucket that the caller's events are paid from; `Problem` 429 while it is in debt."""
+    bucket: Bucket = context.resources.bucket_of(caller.key_id)
+    wait = bucket.wait_seconds(monotonic_seconds())
+    if wait > 0:
+        detail = f"this key posts more than {bucket.per_second:.0f} events a second"
+        raise Problem(429, detail, headers={"Retry-After": str(math.ceil(wait))})
+    return bucket
+
+
+async def deliver(
+    context: Context, caller: Caller, headers: Mapping[bytes, bytes], verdicts: Verdicts
+) -> None:
+    """Returns when the broker has what was accepted and what was refused; else raises."""
+    records = list(_records(context, caller, headers, verdicts))
+    await context.failpoints.reach("intake.before_write")
+    await context.resources.sender.write(records)
+    await context.failpoints.reach("intake.after_write")
     _accepted_count.inc(len(verdicts.accepted))
     _rejected_count.inc(len(verdicts.rejected))
-    return _receipt(verdicts, 202)
 
 
 def _asks_for_dry_run(query: bytes) -> bool:
@@ -209,11 +223,17 @@ class _Receipt:
         await send({"type": "http.response.body", "body": self._body})
 
 
-def _receipt(verdicts: Verdicts, status: int) -> Any:
+def told(verdicts: Verdicts) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What was accepted and what was rejected, as answers show it."""
     accepted = [{"index": one.place, "id": one.id} for one in verdicts.accepted]
     rejected = [
         {"index": one.place, "id": one.id, "errors": list(one.errors)} for one in verdicts.rejected
     ]
+    return accepted, rejected
+
+
+def _receipt(verdicts: Verdicts, status: int) -> Any:
+    accepted, rejected = told(verdicts)
     if accepted or not rejected:
         return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}), status)
     return problem_response(
@@ -231,7 +251,8 @@ def _first_errors(rejected: Sequence[Rejected]) -> list[dict[str, str]]:
     return [error for one in rejected for error in one.errors][:_ERRORS_MAX]
 
 
-def _problem_of(error: Exception) -> Problem:
+def problem_of(error: Exception) -> Problem:
+    """The answer to a failure of the intake itself: nothing was promised."""
     if isinstance(error, Busy):
         return unavailable("too much is under way; nothing was taken", _RETRY_AFTER_SECONDS)
     if isinstance(error, LogUnavailable | TimeoutError) or is_transient(error):

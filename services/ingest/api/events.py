@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 import shared.events
 from services.ingest.api.door import PATH, answer
+from services.ingest.api.receipts import AcceptedEvent, RejectedEvent
 from services.ingest.api.schemas import CLOUD_EVENT, EXAMPLES, REQUEST
 from services.ingest.domain.intake import MODEL_OF
 from shared.events.engagement import CustomEvent
@@ -31,31 +32,6 @@ class _Passed(Response):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._app(scope, receive, send)
-
-
-class AcceptedEvent(BaseModel):
-    """An event that is safe with us: `id` is the one it came with, or the one it was given."""
-
-    index: int
-    id: str
-
-
-class EventError(BaseModel):
-    """`path` is dotted from the top of the request: `events.3.data.items.0.quantity`. Where the
-    tracking plan is broken, `rule` and `field` name the place in it."""
-
-    path: str
-    message: str
-    rule: str | None = None
-    field: str | None = None
-
-
-class RejectedEvent(BaseModel):
-    """An event that was not taken, and why."""
-
-    index: int
-    id: str | None
-    errors: list[EventError]
 
 
 class Receipt(BaseModel):

@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
-from services.ingest.api import customers, events, keys, plan, rejections, replays
+from services.ingest.api import customers, events, keys, plan, rejections, replays, segment
 
-router = APIRouter(prefix="/v1")
+router = APIRouter()
 for _part in (events, plan, replays, rejections, keys, customers):
-    router.include_router(_part.router)
+    router.include_router(_part.router, prefix="/v1")
+router.include_router(segment.router)
