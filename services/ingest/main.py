@@ -9,6 +9,7 @@ from services.ingest.api.body import BodyLimits
 from services.ingest.api.door import Door, Intake
 from services.ingest.api.router import router
 from services.ingest.consumer import SUBSCRIPTIONS
+from services.ingest.domain.segment.verdict import Rules
 from services.ingest.domain.verdict import Limits
 from services.ingest.handlers import keys
 from services.ingest.handlers.plans import InForce, following
@@ -78,6 +79,12 @@ async def _open_intake(
             BodyLimits(settings.request_body_bytes_max, settings.inflated_bytes_max),
             settings.key_events_per_second_max,
             settings.key_burst_seconds,
+            segment=Rules(
+                limits,
+                settings.segment_events_per_request_max,
+                settings.segment_event_bytes_max,
+                settings.segment_currency,
+            ),
             identity_links_max=settings.identity_links_max,
         )
 

@@ -24,6 +24,7 @@ from services.ingest.api.segment_paths import POSTS
 from services.ingest.domain import bundle
 from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of
 from services.ingest.domain.rate import Bucket
+from services.ingest.domain.segment.verdict import Rules
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
 from services.ingest.handlers.plans import InForce
 from services.ingest.handlers.receipt import default_time, receipt_time
@@ -291,8 +292,10 @@ class Intake:
         events_per_second: float,
         burst_seconds: float,
         *,
+        segment: Rules,
         identity_links_max: int,
     ) -> None:
+        self._segment = segment
         self.identity_links_max = identity_links_max  # the consumer's
         self.sender = sender
         self.in_force = in_force
@@ -306,6 +309,11 @@ class Intake:
     def limits(self) -> Limits:
         """What an event must obey at this moment, the tracking plan included."""
         return self.in_force.limits
+
+    @property
+    def rules(self) -> Rules:
+        """What one of Segment's calls must obey at this moment."""
+        return self._segment._replace(limits=self.limits)
 
     def bucket_of(self, key_id: str) -> Bucket:
         """The bucket of a key; only keys that exist get here, so there are few."""

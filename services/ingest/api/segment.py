@@ -23,7 +23,7 @@ from services.ingest.api.segment_paths import POSTS, SHOWN
 from services.ingest.domain.segment import pixel, write_key
 from services.ingest.domain.segment.calls import KINDS, Kind, read_request
 from services.ingest.domain.segment.calls import Request as Calls
-from services.ingest.domain.segment.verdict import Rules, judge_calls
+from services.ingest.domain.segment.verdict import judge_calls
 from services.ingest.domain.verdict import Unreadable
 from services.ingest.handlers.receipt import receipt_time
 from shared.ids import random_event_id
@@ -85,16 +85,9 @@ async def _take(
 async def _judged(
     context: Context, caller: Caller, headers: Headers, calls: Calls, body_bytes: int
 ) -> Response:
-    settings = context.settings
-    rules = Rules(
-        context.resources.limits,
-        settings.segment_events_per_request_max,
-        settings.segment_event_bytes_max,
-        settings.segment_currency,
-    )
     now = receipt_time(context.clock)
     try:
-        verdicts = judge_calls(calls, rules, body_bytes, now, random_event_id)
+        verdicts = judge_calls(calls, context.resources.rules, body_bytes, now, random_event_id)
     except Unreadable as error:
         raise Problem(error.status, error.detail) from None
     context.resources.bucket_of(caller.key_id).pay(len(calls.calls))

@@ -1,10 +1,14 @@
 """A second look at a refused event: what is wrong with it now, and under which id it may go."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from services.ingest.domain.flaws import Flaw
-from services.ingest.domain.verdict import Accepted, Limits, Rejected, Unreadable, judge
+from services.ingest.domain.segment.calls import kind_of, read_request
+from services.ingest.domain.segment.verdict import Rules, judge_calls
+from services.ingest.domain.verdict import Accepted, Rejected, Unreadable, Verdicts, judge
 from shared.ids import derived_event_id
 
 # A longer id was cut when it was filed: what is left of it is not the event's.
@@ -23,19 +27,20 @@ def kept_id(event_id: str | None, replay_id: str | None) -> str | None:
 
 
 def judge_again(
-    text: str, *, kept: str | None, rejection_id: str, limits: Limits, now: datetime
+    text: str, *, kept: str | None, rejection_id: str, rules: Rules, now: datetime
 ) -> Accepted | Rejected:
-    """Judges one event by itself, with paths from its top.
+    """Judges one event, or one of Segment's calls, by itself, with paths from its top.
 
     One without an id gets `kept`, or one that follows from `rejection_id`, so that every replay of
     it has the same.
     """
-    if not _is_one_event(text):
+    value = _one_event(text)
+    if value is None:
         message = "not one whole event: what was sent cannot be replayed, a corrected event can"
         return _rejected(text, None, Flaw("", message, "not_an_object"))
     spare = kept or derived_event_id(rejection_id, _DERIVED)
     try:
-        verdicts = judge(text.encode(), limits, now, lambda: spare)
+        verdicts = _judged(value, text.encode(), rules, now, spare)
     except Unreadable as error:
         return _rejected(text, None, Flaw("", error.detail, "not_an_object"))
     if verdicts.rejected:
@@ -47,12 +52,21 @@ def judge_again(
     return accepted
 
 
-def _is_one_event(text: str) -> bool:
+def _judged(value: Any, body: bytes, rules: Rules, now: datetime, spare: str) -> Verdicts:
+    kind = kind_of(value.get("type"))
+    if kind is None:
+        return judge(body, rules.limits, now, lambda: spare)
+    # When it was sent says nothing of when it is replayed.
+    request = replace(read_request(body, kind), sent_at=None)
+    return judge_calls(request, rules, len(body), now, lambda: spare)
+
+
+def _one_event(text: str) -> dict[str, Any] | None:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and "events" not in value
+        return None
+    return value if isinstance(value, dict) and "events" not in value else None
 
 
 def _rejected(text: str, event_id: str | None, flaw: Flaw) -> Rejected:

@@ -15,7 +15,8 @@ from itertools import groupby
 from typing import Any, Literal
 
 from services.ingest.domain import bundle, mending
-from services.ingest.domain.verdict import Accepted, Limits, Rejected
+from services.ingest.domain.segment.verdict import Rules
+from services.ingest.domain.verdict import Accepted, Rejected
 from services.ingest.handlers.receipt import receipt_time
 from services.ingest.sender import Busy
 from services.ingest.store import rejections, replays
@@ -72,10 +73,10 @@ class _Ready:
     counted: bool
 
 
-def judge(one: Rejection, text: str, limits: Limits, now: datetime) -> Accepted | Rejected:
+def judge(one: Rejection, text: str, rules: Rules, now: datetime) -> Accepted | Rejected:
     """What the door would say to `text` in the place of a refused event."""
     kept = mending.kept_id(one.event_id, one.replay_id)
-    return mending.judge_again(text, kept=kept, rejection_id=one.id, limits=limits, now=now)
+    return mending.judge_again(text, kept=kept, rejection_id=one.id, rules=rules, now=now)
 
 
 def text_of(one: Rejection) -> str:
@@ -92,7 +93,7 @@ async def replay(context: Context, wanted: Wanted, by: str, *, dry_run: bool) ->
     until = now + timedelta(seconds=context.settings.replay_lease_seconds)
     async with context.transaction() as tx:
         found = await _lock(tx, wanted, now)
-        ready, refused = await _judged(tx.driver, found, context.resources.limits, now)
+        ready, refused = await _judged(tx.driver, found, context.resources.rules, now)
         if ready and not dry_run:
             ids = {one.rejection.id: one.accepted.id for one in ready}
             await replays.lease(tx.driver, ids, until)
@@ -118,13 +119,13 @@ async def _lock(tx: Transaction, wanted: Wanted, now: datetime) -> list[Rejectio
 
 
 async def _judged(
-    driver: Driver, found: Sequence[Rejection], limits: Limits, now: datetime
+    driver: Driver, found: Sequence[Rejection], rules: Rules, now: datetime
 ) -> tuple[list[_Ready], list[Replayed]]:
     """Which of them may go, and what is wrong with the others."""
     passed: list[tuple[Rejection, Accepted]] = []
     refused: list[Replayed] = []
     for one in found:
-        verdict = judge(one, text_of(one), limits, now)
+        verdict = judge(one, text_of(one), rules, now)
         if isinstance(verdict, Accepted):
             passed.append((one, verdict))
         else:
@@ -214,7 +215,7 @@ async def correct(
     """Puts a corrected event in the place of a refused one: whether that could be done, and what
     the door would still refuse in it."""
     now = receipt_time(context.clock)
-    verdict = judge(one, text, context.resources.limits, now)
+    verdict = judge(one, text, context.resources.rules, now)
     async with context.transaction() as tx:
         stored = await rejections.correct(tx.driver, one.id, text, by=by, now=now)
     return stored, () if isinstance(verdict, Accepted) else verdict.errors

@@ -6,13 +6,16 @@ from datetime import timedelta
 import pytest
 
 from services.ingest.domain.mending import judge_again, kept_id
+from services.ingest.domain.segment.verdict import Rules
 from services.ingest.domain.verdict import Accepted, Limits, Rejected
 from tests.unit.ingest.cases import NOON, judged, order
+
+RULES = Rules(Limits(), currency="EUR")
 
 
 def again(text: str, kept: str | None = None, hours: int = 0) -> Accepted | Rejected:
     now = NOON + timedelta(hours=hours)
-    return judge_again(text, kept=kept, rejection_id="r-1", limits=Limits(), now=now)
+    return judge_again(text, kept=kept, rejection_id="r-1", rules=RULES, now=now)
 
 
 def paths(verdict: Accepted | Rejected) -> list[str]:
@@ -85,3 +88,24 @@ def test_what_was_refused_is_kept_without_an_id_that_nobody_sent() -> None:
     (one,) = judged(event).rejected
 
     assert "id" not in json.loads(one.body)
+
+
+def test_a_refused_call_of_segments_is_judged_as_the_call_that_it_was() -> None:
+    call = {
+        "type": "track",
+        "event": "Order Completed",
+        "messageId": "m-1",
+        "userId": "c-1",
+        "sentAt": "2001-01-01T00:00:00Z",
+        "timestamp": NOON.isoformat(),
+        "properties": {"order_id": "o-1", "revenue": 12.5},
+    }
+
+    without_currency = judge_again(
+        json.dumps(call), kept="m-1", rejection_id="r-1", rules=Rules(Limits()), now=NOON
+    )
+    assert paths(without_currency) == ["properties.currency"]
+    accepted = again(json.dumps(call), kept="m-1")
+    assert isinstance(accepted, Accepted)
+    assert json.loads(accepted.line)["data"]["currency"] == "EUR"
+    assert accepted.id == "m-1"

@@ -5,12 +5,16 @@ Source: Segment's HTTP tracking API and RudderStack's, which is the same.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
+from pydantic import ValidationError
+
 from services.ingest.domain.flaws import Flaw
+from services.ingest.domain.intake import SENT_AT
 from services.ingest.domain.segment.values import Fields, Object
 from services.ingest.domain.verdict import Unreadable
 
@@ -59,12 +63,13 @@ class Draft:
 @dataclass(frozen=True, slots=True)
 class Request:
     """The calls of a body as they were sent, the context that holds for all of them, and the write
-    key that the body, or else its first call that has one, names."""
+    key and the time of sending that the body, or else its first call that has one, names."""
 
     calls: Sequence[Any]
     context: Object
     kind: Kind | None
     write_key: str | None
+    sent_at: datetime | None = None
 
     @property
     def is_batch(self) -> bool:
@@ -84,19 +89,19 @@ def read_request(body: bytes, kind: Kind | None) -> Request:
     if not isinstance(document, dict):
         raise Unreadable(400, "the body must be an object")
     if kind is not None:
-        return Request([document], {}, kind, _write_key(document))
+        return Request([document], {}, kind, _write_key(document), _sent_at([document]))
     calls = document.get("batch")
     if not isinstance(calls, list):
         raise Unreadable(400, "batch must be a list of calls")
     # Who somebody is differs from call to call, so traits beside a batch are nobody's.
     beside = {name: value for name, value in _context(document).items() if name != "traits"}
     key = _write_key(document) or next((key for one in calls if (key := _write_key(one))), None)
-    return Request(calls, beside, None, key)
+    return Request(calls, beside, None, key, _sent_at([document, *calls]))
 
 
 def read_call(value: Object, request: Request) -> Call | Flaw:
     """One call of a request, read as far as all kinds are alike."""
-    kind = request.kind or _kind_of(value.get("type"))
+    kind = request.kind or kind_of(value.get("type"))
     if kind is None:
         return Flaw("type", f"must be one of {', '.join(KINDS)}", "unknown_type")
     flaws: list[Flaw] = []
@@ -119,7 +124,19 @@ def _write_key(value: Any) -> str | None:
     return key if isinstance(key, str) and key else None
 
 
-def _kind_of(name: Any) -> Kind | None:
+def _sent_at(values: Iterable[Any]) -> datetime | None:
+    """The first time of sending; one that cannot be read corrects nothing."""
+    for value in values:
+        if isinstance(value, dict) and isinstance(value.get("sentAt"), str):
+            try:
+                return SENT_AT.validate_python(value["sentAt"])
+            except ValidationError:
+                return None
+    return None
+
+
+def kind_of(name: Any) -> Kind | None:
+    """The kind of a call that says `type`; None for what is none."""
     return _KIND_OF.get(name.lower()) if isinstance(name, str) else None
 
 

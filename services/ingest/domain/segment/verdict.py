@@ -64,7 +64,8 @@ def _judged(
 ) -> Verdicts:
     if not mapped:
         return Verdicts([], rejected)
-    body = written({"events": [one.event for one in mapped.values()]}).encode()
+    sent_at = {"sent_at": request.sent_at.isoformat()} if request.sent_at is not None else {}
+    body = written({"events": [one.event for one in mapped.values()], **sent_at}).encode()
     found = verdict.judge(body, replace(limits, events_max=len(mapped)), now, new_id)
     places = list(mapped)
     accepted = [Accepted(places[one.place], one.id, one.key, one.line) for one in found.accepted]
@@ -72,7 +73,7 @@ def _judged(
         index = places[one.place]
         rejected.append(_translated(one, index, mapped[index], request))
     rejected.sort(key=lambda one: one.place)
-    return Verdicts(accepted, rejected)
+    return Verdicts(accepted, rejected, found.correction)
 
 
 def _translated(one: Rejected, index: int, mapped: Mapped, request: Request) -> Rejected:
@@ -80,8 +81,10 @@ def _translated(one: Rejected, index: int, mapped: Mapped, request: Request) -> 
     errors = []
     for error in one.errors:
         inner = error["path"].removeprefix(prefix).removeprefix(".")
-        errors.append(_told(request, index, mapped.origin_of(inner), error["message"]))
-    return replace(one, place=index, errors=errors, body=_text(request.calls[index]))
+        # What else is said of it, as by the tracking plan, is not about the call.
+        told = _told(request, index, mapped.origin_of(inner), error["message"])
+        errors.append({**error, **told})
+    return replace(one, place=index, errors=errors, body=_text(request, index))
 
 
 def _misread(index: int, one: Misread, request: Request) -> Rejected:
@@ -93,7 +96,7 @@ def _misread(index: int, one: Misread, request: Request) -> Rejected:
         type=one.type,
         reason=one.flaws[0].reason,
         errors=errors[:FLAWS_MAX],
-        body=_text(request.calls[index]),
+        body=_text(request, index),
     )
 
 
@@ -113,8 +116,12 @@ def _size(value: Any) -> int:
         return 0  # nested that deep it is refused, or stands where nobody looks
 
 
-def _text(value: Any) -> str:
-    """What was sent, as JSON; empty when nested too deep to be written again."""
+def _text(request: Request, index: int) -> str:
+    """What was sent, as JSON, with the kind that only its path told; empty when nested too deep to
+    be written again."""
+    value = request.calls[index]
+    if request.kind is not None and isinstance(value, dict):
+        value = {"type": request.kind} | value
     try:
         return written(value)
     except RecursionError:
