@@ -21,6 +21,7 @@ from services.ingest.domain import bundle
 from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of
 from services.ingest.domain.rate import Bucket
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
+from services.ingest.handlers import rehearsals
 from services.ingest.handlers.receipt import default_time, receipt_time
 from services.ingest.sender import Busy, Sender
 from shared.clock import monotonic_seconds
@@ -80,7 +81,9 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
     """The response (an ASGI app) to a request with events; None when nobody waits for one."""
     headers = dict(scope["headers"])
     try:
-        caller = authorize(context, _bearer(headers.get(b"authorization", b"")), "ingest")
+        caller = authorize(
+            context, _bearer(headers.get(b"authorization", b"")), "ingest", test_too=True
+        )
         return await _take(context, caller, headers, receive)
     except Gone:
         return None
@@ -108,6 +111,9 @@ async def _take(
             body = await read_body(headers, receive, hold, intake.body_limits)
         verdicts = _judged(context, caller, headers, mode, body)
         bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
+        if caller.test:
+            await _rehearse(context, caller, verdicts)
+            return _receipt(verdicts)
         records = list(_records(context, caller, headers, verdicts))
         await context.failpoints.reach("intake.before_write")
         await intake.sender.write(records)
@@ -130,6 +136,20 @@ def _judged(
         )
     except Unreadable as error:
         raise Problem(error.status, error.detail, errors=error.errors) from None
+
+
+async def _rehearse(context: Context, caller: Caller, verdicts: Verdicts) -> None:
+    """Records what a test key posted; it goes nowhere, and is answered as if it had."""
+    settings = context.settings
+    async with context.transaction() as tx:
+        await rehearsals.record(
+            tx,
+            caller.key_id,
+            verdicts,
+            now=receipt_time(context.clock),
+            rows_max=settings.rehearsals_per_key_max,
+            body_chars_max=settings.rejected_body_chars_max,
+        )
 
 
 def _records(

@@ -16,7 +16,7 @@ from services.ingest.api.door import PATH, answer
 from services.ingest.api.schemas import CLOUD_EVENT, EXAMPLES, REQUEST
 from services.ingest.domain.intake import MODEL_OF
 from shared.events.engagement import CustomEvent
-from shared.runtime.http import CanIngest, CanRead, Ctx, Page, ProblemDetails
+from shared.runtime.http import CanIngestOrTest, CanRead, Ctx, Page, ProblemDetails
 
 router = APIRouter(tags=["events"])
 _CLIENT_CLOSED = 499
@@ -144,7 +144,7 @@ def event_types() -> tuple[EventType, ...]:
         }
     },
 )
-async def post_events(request: Request, context: Ctx, _: CanIngest) -> Response:
+async def post_events(request: Request, context: Ctx, _: CanIngestOrTest) -> Response:
     """Answers 202 when the broker has the accepted events. An event sent again with the same `id`
     counts once, as does the same order or refund under another id, and a ticket's opening or
     resolving that says the same (`data` and `occurred_at`). A device with a clock of its own adds

@@ -71,13 +71,13 @@ def _view(one: Rejection) -> RejectionView:
         event_type=one.event_type,
         reason=one.reason,
         errors=list(one.errors),
-        body=_body(one.body) if one.body is not None else None,
+        body=as_json(one.body) if one.body is not None else None,
         rejected_at=one.rejected_at,
     )
 
 
-def _body(text: str) -> Any:
-    """As JSON where it can be shown as such; what NaN or half a surrogate broke stays a text."""
+def as_json(text: str) -> Any:
+    """A text as JSON where it can be shown as such; what NaN or half a surrogate broke stays."""
     try:
         value = json.loads(text, parse_constant=_refuse)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
