@@ -50,6 +50,10 @@ class IngestSettings(RuntimeSettings):
     # So long nobody else replays what a replay that died had in hand. Longer than a write may take.
     replay_lease_seconds: float = Field(30.0, gt=0)
     rejections_forget_rows_max: int = Field(1_000, ge=1)
+    # Of what a test key posts the last so many events are kept, for so long.
+    rehearsals_per_key_max: int = Field(10_000, ge=1)
+    rehearsals_retention_days: int = Field(7, ge=1)
+    rehearsals_forget_rows_max: int = Field(1_000, ge=1)
     identity_rows_max: int = Field(1_000, ge=1)
     # Visitors that may belong to one customer; the link of a further one is refused and listed.
     identity_links_max: int = Field(1_000, ge=1)

@@ -1,4 +1,5 @@
-"""The tables of ingest: who is who, what happened once, what was refused, and who may post."""
+"""The tables of ingest: who is who, what happened once, what was refused, who may post, and what
+was posted for a test."""
 
 import sqlalchemy as sa
 
@@ -122,7 +123,24 @@ KEYS = sa.Table(
     sa.Column("rotated_at", sa.DateTime(timezone=True)),
     sa.Column("expires_at", sa.DateTime(timezone=True)),
     sa.Column("revoked_at", sa.DateTime(timezone=True)),
+    sa.Column("test", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint(
         "(previous_hash IS NULL) = (previous_expires_at IS NULL)", name="keys_previous_ends"
     ),
+)
+
+# What test keys posted, in the order of its coming. `body` and `errors` are JSON texts, as above.
+REHEARSALS = sa.Table(
+    "rehearsals",
+    METADATA,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("serial", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("good", sa.Boolean, nullable=False),
+    sa.Column("event_index", sa.Integer, nullable=False),
+    sa.Column("event_id", sa.Text),
+    sa.Column("event_type", sa.Text),
+    sa.Column("errors", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("rehearsals_oldest", "received_at"),
 )

@@ -11,7 +11,7 @@ class KeyChangedData(Data):
     """`secret_hash` is the SHA-256 of the secret part in hexadecimal digits.
 
     `previous_hash` is that of the secret before the last rotation, good until
-    `previous_expires_at`.
+    `previous_expires_at`. What is posted with a `test` key is recorded and goes nowhere.
     """
 
     key_id: Name
@@ -22,6 +22,7 @@ class KeyChangedData(Data):
     expires_at: Instant | None = None
     previous_hash: Name | None = None
     previous_expires_at: Instant | None = None
+    test: bool = False
 
 
 class KeyChanged(Event):

@@ -28,10 +28,11 @@ _SECRET_CHARS = range(20, 101)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the key's id and the scopes it has."""
+    """Who calls: the key's id and the scopes it has. What a `test` key sends must go nowhere."""
 
     key_id: str
     scopes: frozenset[Scope]
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class KeyRing:
         scopes = frozenset(implied for scope in data.scopes for implied in IMPLIED[scope])
         self._known[data.key_id] = _Known(
             data.secret_hash,
-            Caller(data.key_id, scopes),
+            Caller(data.key_id, scopes, data.test),
             data.revoked_at,
             data.expires_at,
             data.previous_hash,

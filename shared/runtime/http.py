@@ -110,21 +110,23 @@ Ctx = Annotated[Context, Depends(context_of)]
 class Requires:
     """A dependency that lets only callers with a scope through: `Depends(Requires("read"))`."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *, test_too: bool = False) -> None:
         self.scope = scope
+        self.test_too = test_too
 
     async def __call__(
         self,
         request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     ) -> Caller:
-        return authorize(
-            context_of(request), credentials.credentials if credentials else "", self.scope
-        )
+        key = credentials.credentials if credentials else ""
+        return authorize(context_of(request), key, self.scope, test_too=self.test_too)
 
 
-def authorize(context: Context, key: str, scope: Scope) -> Caller:
-    """The caller of a key; `Problem` 401 for an unknown key, 403 for a missing scope."""
+def authorize(context: Context, key: str, scope: Scope, *, test_too: bool = False) -> Caller:
+    """The caller of a key; `Problem` 401 for an unknown key, 403 for a missing scope, or for a test
+    key where nobody said `test_too`: who does not know of them would take what they send for real.
+    """
     if "keys" in context.health.waiting_for:
         raise unavailable("keys are being read")
     if "clock" in context.health.waiting_for:
@@ -138,10 +140,13 @@ def authorize(context: Context, key: str, scope: Scope) -> Caller:
         )
     if scope not in caller.scopes:
         raise Problem(403, f"this key lacks the scope {scope!r}")
+    if caller.test and not test_too:
+        raise Problem(403, "this is a test key, and nothing is tested here")
     return caller
 
 
 CanIngest = Annotated[Caller, Depends(Requires("ingest"))]
+CanIngestOrTest = Annotated[Caller, Depends(Requires("ingest", test_too=True))]
 CanRead = Annotated[Caller, Depends(Requires("read"))]
 CanOperate = Annotated[Caller, Depends(Requires("operate"))]
 CanAdmin = Annotated[Caller, Depends(Requires("admin"))]

@@ -26,6 +26,7 @@ from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of
 from services.ingest.domain.rate import Bucket
 from services.ingest.domain.segment.verdict import Rules
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
+from services.ingest.handlers import rehearsals
 from services.ingest.handlers.plans import InForce
 from services.ingest.handlers.receipt import default_time, receipt_time
 from services.ingest.sender import Busy, Sender
@@ -87,7 +88,9 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
     """The response (an ASGI app) to a request with events; None when nobody waits for one."""
     headers = dict(scope["headers"])
     try:
-        caller = authorize(context, _bearer(headers.get(b"authorization", b"")), "ingest")
+        caller = authorize(
+            context, _bearer(headers.get(b"authorization", b"")), "ingest", test_too=True
+        )
         query = scope["query_string"]
         dry_run = _asks_for_dry_run(query) if query else False
         return await _take(context, caller, headers, receive, dry_run=dry_run)
@@ -137,7 +140,11 @@ def bucket_of(context: Context, caller: Caller) -> Bucket:
 async def deliver(
     context: Context, caller: Caller, headers: Mapping[bytes, bytes], verdicts: Verdicts
 ) -> None:
-    """Returns when the broker has what was accepted and what was refused; else raises."""
+    """Returns when the broker has what was accepted and what was refused; else raises. What a test
+    key posts is recorded instead."""
+    if caller.test:
+        await _rehearse(context, caller, verdicts)
+        return
     records = list(_records(context, caller, headers, verdicts))
     await context.failpoints.reach("intake.before_write")
     await context.resources.sender.write(records)
@@ -172,6 +179,20 @@ def _judged(
         )
     except Unreadable as error:
         raise Problem(error.status, error.detail, errors=error.errors) from None
+
+
+async def _rehearse(context: Context, caller: Caller, verdicts: Verdicts) -> None:
+    """Records what a test key posted; it goes nowhere, and is answered as if it had."""
+    settings = context.settings
+    async with context.transaction() as tx:
+        await rehearsals.record(
+            tx,
+            caller.key_id,
+            verdicts,
+            now=receipt_time(context.clock),
+            rows_max=settings.rehearsals_per_key_max,
+            body_chars_max=settings.rejected_body_chars_max,
+        )
 
 
 def _records(

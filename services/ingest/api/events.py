@@ -17,7 +17,7 @@ from services.ingest.api.receipts import AcceptedEvent, RejectedEvent
 from services.ingest.api.schemas import CLOUD_EVENT, EXAMPLES, REQUEST
 from services.ingest.domain.intake import MODEL_OF
 from shared.events.engagement import CustomEvent
-from shared.runtime.http import CanIngest, CanRead, Ctx, Page, ProblemDetails
+from shared.runtime.http import CanIngestOrTest, CanRead, Ctx, Page, ProblemDetails
 
 router = APIRouter(tags=["events"])
 _CLIENT_CLOSED = 499
@@ -127,7 +127,7 @@ def event_types() -> tuple[EventType, ...]:
 async def post_events(
     request: Request,
     context: Ctx,
-    _: CanIngest,
+    _: CanIngestOrTest,
     _dry_run: Annotated[
         bool,
         Query(alias="dry_run", description="only judge: nothing is published or kept as refused"),

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from services.ingest.api.cursors import instant_and_id
 from services.ingest.handlers import keys as handlers
@@ -32,11 +32,20 @@ _GRACE_SECONDS_MAX = 30 * 24 * 3_600
 
 
 class KeyRequest(Body):
-    """What a new key may do."""
+    """What a new key may do. What is posted with a `test` key is judged, recorded and shown at
+    `/v1/test`, and goes nowhere: for the tests of a shop's code. Its scope is `ingest` alone.
+    """
 
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
     label: Name
     expires_at: Instant | None = None
+    test: bool = False
+
+    @model_validator(mode="after")
+    def _only_posts(self) -> Self:
+        if self.test and self.scopes != ["ingest"]:
+            raise ValueError("a test key has the scope ingest and no other")
+        return self
 
 
 class RotateRequest(Body):
@@ -56,6 +65,7 @@ class KeyView(BaseModel):
     previous_expires_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    test: bool
 
     @classmethod
     def of(cls, row: KeyRow) -> Self:
@@ -98,6 +108,7 @@ async def make_key(context: Ctx, _: CanAdmin, wanted: KeyRequest) -> KeyOnce:
             wanted.label,
             now=receipt_time(context.clock),
             expires_at=wanted.expires_at,
+            test=wanted.test,
         )
     return KeyOnce.of_new(new)
 

@@ -61,8 +61,8 @@ class RejectionView(BaseModel):
             event_type=one.event_type,
             reason=one.reason,
             errors=list(one.errors),
-            body=_shown(one.body),
-            corrected=_shown(one.corrected),
+            body=as_json(one.body),
+            corrected=as_json(one.corrected),
             rejected_at=one.rejected_at,
             corrected_at=one.corrected_at,
             replay_id=one.replay_id,
@@ -184,8 +184,9 @@ def _event_text(body: bytes, bytes_max: int) -> str:
     raise Problem(422, "the body must be one event")
 
 
-def _shown(text: str | None) -> Any:
-    """As JSON where it can be shown as such; what NaN or half a surrogate broke stays a text."""
+def as_json(text: str | None) -> Any:
+    """A text as JSON where it can be shown as such; what NaN or half a surrogate broke stays one.
+    None for none."""
     if text is None:
         return None
     try:

@@ -2,9 +2,18 @@
 
 from fastapi import APIRouter
 
-from services.ingest.api import customers, events, keys, plan, rejections, replays, segment
+from services.ingest.api import (
+    customers,
+    events,
+    keys,
+    plan,
+    rehearsals,
+    rejections,
+    replays,
+    segment,
+)
 
 router = APIRouter()
-for _part in (events, plan, replays, rejections, keys, customers):
+for _part in (events, plan, replays, rejections, rehearsals, keys, customers):
     router.include_router(_part.router, prefix="/v1")
 router.include_router(segment.router)

@@ -196,7 +196,11 @@ def _rules(fields: Mapping[str, Any], bounds: _Bounds) -> Sequence[Flaw]:
     if anonymous_id is not None:
         _check_id("anonymous_id", anonymous_id, flaws)
     occurred_at = fields.get("occurred_at")
-    if occurred_at is not None:
+    if occurred_at is not None and (
+        bounds.correction is not None
+        or occurred_at > bounds.latest
+        or occurred_at.year < times.EARLIEST.year
+    ):
         _check_time(occurred_at, bounds, flaws)
     if fields["type"] in _SPECIAL:
         data = fields["data"]

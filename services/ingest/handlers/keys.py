@@ -35,8 +35,9 @@ async def create_key(
     *,
     now: datetime,
     expires_at: datetime | None = None,
+    test: bool = False,
 ) -> NewKey:
-    """A new key with these scopes."""
+    """A new key with these scopes; what is posted with a `test` key goes nowhere."""
     secret = _secret()
     row = KeyRow(
         id=random_secret_bytes(_ID_BYTES).hex(),
@@ -49,6 +50,7 @@ async def create_key(
         rotated_at=None,
         expires_at=expires_at,
         revoked_at=None,
+        test=test,
     )
     await keys.insert(tx.driver, row)
     _announce(tx, row, now)
@@ -132,6 +134,7 @@ def _announce(tx: Transaction, row: KeyRow, now: datetime) -> None:
                 expires_at=row.expires_at,
                 previous_hash=row.previous_hash,
                 previous_expires_at=row.previous_expires_at,
+                test=row.test,
             ),
         )
     )

@@ -13,9 +13,9 @@ Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _COLUMNS = (
     "id, label, scopes, secret_hash, previous_hash, previous_expires_at, created_at, rotated_at, "
-    "expires_at, revoked_at"
+    "expires_at, revoked_at, test"
 )
-_INSERT = f"INSERT INTO keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"  # noqa: S608
+_INSERT = f"INSERT INTO keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"  # noqa: S608
 _UPDATE = """
 UPDATE keys SET secret_hash = $2, previous_hash = $3, previous_expires_at = $4, rotated_at = $5,
        revoked_at = $6
@@ -47,6 +47,7 @@ class KeyRow:
     rotated_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    test: bool = False
 
     def ended(self, now: datetime) -> bool:
         """Whether nobody can use it any more."""
@@ -67,6 +68,7 @@ async def insert(driver: Driver, key: KeyRow) -> None:
         key.rotated_at,
         key.expires_at,
         key.revoked_at,
+        key.test,
     )
 
 
