@@ -20,6 +20,7 @@ from services.ingest.api.schemas import document
 from services.ingest.domain import bundle
 from services.ingest.domain.rate import Bucket
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
+from services.ingest.handlers.joining import IdentityRules
 from services.ingest.handlers.receipt import default_time, receipt_time
 from services.ingest.sender import Busy, Sender
 from shared.clock import monotonic_seconds
@@ -220,9 +221,9 @@ class Intake:
         events_per_second: float,
         burst_seconds: float,
         *,
-        identity_links_max: int,
+        identity: IdentityRules,
     ) -> None:
-        self.identity_links_max = identity_links_max  # the consumer's
+        self.identity = identity  # the consumer's
         self.sender = sender
         self.limits = limits
         self.body_limits = body_limits

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from services.ingest.api import customers, events, keys, rejections
+from services.ingest.api import customers, events, keys, merges, rejections
 
 router = APIRouter(prefix="/v1")
-for _part in (events, rejections, keys, customers):
+for _part in (events, rejections, keys, customers, merges):
     router.include_router(_part.router)
