@@ -12,7 +12,7 @@ ROUNDS_MIN = 5
 DURATIONS: Mapping[str, tuple[float, float]] = {
     "intake": (60, 35),
     "scoring": (155, 67),
-    "latency": (60, 105),
+    "latency": (140, 88),
     "growth": (165, 70),
     "memory": (535, 0),
 }
@@ -51,7 +51,7 @@ class Plan:
     # At most so many of the real log's; it has about 24,000.
     scoring_real_events: int = 30_000
 
-    latency_seconds: float = 15.0
+    latency_seconds: float = 12.0
     latency_rates: tuple[int, ...] = (100, 1_000)
 
     growth_customers: tuple[int, int] = (10_000, 500_000)

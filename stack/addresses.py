@@ -15,11 +15,12 @@ LOCK_NAME = "lock"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The database (with its password, hence mode 0600) and the broker."""
+    """The database (with its password, hence mode 0600), the broker, and the door."""
 
     database_url: str
     kafka: str
     clock: str = "wall"
+    ingest_url: str = ""
 
 
 def write_private(path: Path, value: object) -> None:
@@ -84,4 +85,4 @@ def addresses(data_dir: Path) -> Addresses:
             "Start one with `tenure up`, name its --data-dir, or set TENURE_DATABASE_URL and "
             "TENURE_KAFKA.",
         )
-    return Addresses(database_url, kafka, known.get("clock", "wall"))
+    return Addresses(database_url, kafka, known.get("clock", "wall"), known.get("ingest_url", ""))

@@ -193,6 +193,16 @@ def demo(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH, add_help_option=False)
+def replay(context: typer.Context) -> None:
+    """Send a file of a shop's past (CSV, JSON lines, Parquet) through the public door."""
+    from stack.replay.command import replay as command
+
+    lazily = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    lazily.command(name="replay")(command)
+    lazily(args=context.args, prog_name="tenure replay")
+
+
+@app.command(context_settings=PASS_THROUGH, add_help_option=False)
 def bench(context: typer.Context) -> None:
     """Measure this machine against the promises."""
     import runpy

@@ -25,6 +25,7 @@ JAVA_OPTIONS = (
     "-server",
     "-XX:+UseSerialGC",  # one small heap: the collector with the least memory and threads
     "-XX:+ExitOnOutOfMemoryError",
+    "-XX:TieredStopAtLevel=1",
     "-Djava.awt.headless=true",
     "-Djava.net.preferIPv4Stack=true",
     "-Dlog4j2.level=INFO",

@@ -188,12 +188,13 @@ def running_platform(options: PlatformOptions) -> Iterator[Platform]:
         }
         options.report("preparing topics, schemas and keys")
         stack.callback(forget, options.data_dir)
-        note(options.data_dir, Addresses(postgres.url, kafka.bootstrap, options.clock))
+        urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.services.items()}
+        here = Addresses(postgres.url, kafka.bootstrap, options.clock, urls["ingest"])
+        note(options.data_dir, here)
         keys = options.prepare(environment, options.data_dir, options.report)
         supervisor = Supervisor(
             options.data_dir.resolve() / "logs", environment, settings, options.report
         )
-        urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.services.items()}
         platform = Platform(options.data_dir, urls, keys, postgres, kafka, supervisor, settings)
         stack.callback(supervisor.drain)
         options.report("starting services")

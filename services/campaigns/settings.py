@@ -29,6 +29,8 @@ class CampaignsSettings(RuntimeSettings):
     model_config = service_config("campaigns")
     SERVICE: ClassVar[str] = "campaigns"
 
+    gather_seconds: float = Field(0.2, ge=0, le=5)
+
     # Where customers reach this service, for the links in messages.
     public_url: str = "http://127.0.0.1:8003"
     shop_name: Annotated[str, AfterValidator(_one_line)] = "The shop"

@@ -13,6 +13,7 @@ from services.ingest.domain.identity import Bounds
 from services.ingest.domain.verdict import Limits
 from services.ingest.handlers import keys
 from services.ingest.handlers.joining import IdentityRules
+from services.ingest.handlers.plans import InForce, following
 from services.ingest.jobs import JOBS
 from services.ingest.sender import open_sender
 from services.ingest.settings import IngestSettings
@@ -46,7 +47,7 @@ def build(settings: IngestSettings | None = None) -> Service:
 @asynccontextmanager
 async def _open_intake(
     settings: RuntimeSettings,
-    _database: Database,
+    database: Database,
     log: Log,
 ) -> AsyncIterator[Intake]:
     """What door and consumer need. A role that has no door never connects its writer."""
@@ -56,17 +57,29 @@ async def _open_intake(
         event_bytes_max=settings.event_bytes_max,
         nesting_depth_max=settings.nesting_depth_max,
         future_seconds_max=settings.future_seconds_max,
+        skew_seconds_min=settings.clock_skew_minutes_min * 60,
     )
-    async with open_sender(
-        log.writer(),
-        in_flight_bytes_max=settings.in_flight_bytes_max,
-        write_bytes_max=settings.write_bytes_max,
-        write_seconds_max=settings.acknowledgement_seconds_max,
-        close_seconds_max=settings.drain_seconds,
-    ) as sender:
+    in_force = InForce(
+        limits,
+        observed_events_max=settings.plan_observed_events_max,
+        rows_max=settings.plan_violations_rows_max,
+        examples_max=settings.plan_examples_max,
+    )
+    async with (
+        following(
+            database, in_force, settings.plan_refresh_seconds, settings.plan_observed_rows_max
+        ),
+        open_sender(
+            log.writer(),
+            in_flight_bytes_max=settings.in_flight_bytes_max,
+            write_bytes_max=settings.write_bytes_max,
+            write_seconds_max=settings.acknowledgement_seconds_max,
+            close_seconds_max=settings.drain_seconds,
+        ) as sender,
+    ):
         yield Intake(
             sender,
-            limits,
+            in_force,
             BodyLimits(settings.request_body_bytes_max, settings.inflated_bytes_max),
             settings.key_events_per_second_max,
             settings.key_burst_seconds,

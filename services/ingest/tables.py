@@ -97,7 +97,44 @@ IDENTITY_TRAITS = sa.Table(
     sa.Index("identity_traits_customer", "customer_id"),
 )
 
-BUSINESS_KEYS = sa.Table(
+BUSINESS_TRACKING_PLANS = sa.Table(
+    "tracking_plans",
+    METADATA,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Index("tracking_plans_active", "active", unique=True, postgresql_where=sa.text("active")),
+)
+
+PLAN_VIOLATIONS = sa.Table(
+    "plan_violations",
+    METADATA,
+    sa.Column("event_type", sa.Text, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("warned", sa.BigInteger, nullable=False),
+    sa.Column("rejected", sa.BigInteger, nullable=False),
+    sa.Column("event_ids", sa.ARRAY(sa.Text), nullable=False),
+    sa.Column("rejection_ids", sa.ARRAY(sa.Text), nullable=False),
+    sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+# Names of fields, kinds of their values and counts; never a value.
+PLAN_OBSERVED = sa.Table(
+    "plan_observed",
+    METADATA,
+    sa.Column("event_type", sa.Text, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+KEYS = sa.Table(
     "business_keys",
     METADATA,
     sa.Column("kind", sa.Text, primary_key=True),
@@ -108,6 +145,7 @@ BUSINESS_KEYS = sa.Table(
 )
 
 # `errors` is JSON text, not jsonb: a path may hold what jsonb cannot, and nobody queries inside.
+# `replay_id` is the event's id once a replay began: whatever is corrected later, it stays.
 REJECTIONS = sa.Table(
     "rejections",
     METADATA,
@@ -120,6 +158,14 @@ REJECTIONS = sa.Table(
     sa.Column("errors", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("rejected_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("default_at", sa.DateTime(timezone=True)),
+    sa.Column("corrected", sa.Text),
+    sa.Column("corrected_at", sa.DateTime(timezone=True)),
+    sa.Column("corrected_by", sa.Text),
+    sa.Column("replay_id", sa.Text),
+    sa.Column("leased_until", sa.DateTime(timezone=True)),
+    sa.Column("replayed_at", sa.DateTime(timezone=True)),
+    sa.Column("replayed_by", sa.Text),
     sa.Index("rejections_newest", "rejected_at", "id"),
     sa.Index("rejections_by_reason", "reason", "rejected_at", "id"),
 )

@@ -30,6 +30,8 @@ class LoyaltySettings(RuntimeSettings):
     model_config = service_config("loyalty")
     SERVICE: ClassVar[str] = "loyalty"
 
+    gather_seconds: float = Field(0.2, ge=0, le=5)
+
     earning_rules: tuple[EarningRule, ...] = SHIPPED_EARNING_RULES
     tiers: tuple[Tier, ...] = SHIPPED_TIERS
     gestures: tuple[Gesture, ...] = SHIPPED_GESTURES

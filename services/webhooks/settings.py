@@ -34,6 +34,8 @@ class WebhooksSettings(RuntimeSettings):
     model_config = service_config("webhooks")
     SERVICE: ClassVar[str] = "webhooks"
 
+    gather_seconds: float = Field(0.2, ge=0, le=5)
+
     # 32 bytes in base64; without it a key is made in `<data_dir>/webhooks.key` (mode 0600), which
     # replicas on several machines cannot share.
     secret_key: SecretStr | None = None

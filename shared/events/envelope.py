@@ -2,8 +2,8 @@
 
 One class per type derives from `Event` and narrows `type` and `data`. On Kafka unknown fields are
 ignored, so an older reader survives a newer writer; the door of ingest refuses them.
-Source: CloudEvents specification 1.0.2, with the extensions `recordedtime`, `cause`, `alias` and
-`schemaversion`.
+Source: CloudEvents specification 1.0.2, with the extensions `recordedtime`, `originaltime`,
+`cause`, `alias` and `schemaversion`.
 """
 
 from datetime import UTC, datetime
@@ -85,7 +85,10 @@ class IntakeData(Data):
 
 
 class Event(BaseModel):
-    """What all events share. `subject` is the customer and the key on Kafka."""
+    """What all events share. `subject` is the customer and the key on Kafka.
+
+    `originaltime` is what the client said of `time`, where its clock was corrected for.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -98,6 +101,7 @@ class Event(BaseModel):
     subject: CustomerName
     time: Instant
     recordedtime: Instant
+    originaltime: Instant | None = None
     datacontenttype: Literal["application/json"] = "application/json"
     cause: Cause | None = None
     alias: CustomerName | None = None

@@ -99,6 +99,7 @@ class Process:
                 server_header=False,
                 proxy_headers=False,
                 limit_concurrency=settings.connections_max,
+                timeout_keep_alive=settings.keep_alive_seconds,
                 timeout_graceful_shutdown=int(settings.drain_seconds * _REQUESTS_SHARE),
             )
         )

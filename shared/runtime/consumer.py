@@ -13,7 +13,7 @@ tried again first, and record by record when that does not help.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -160,24 +160,24 @@ class Consumer:
         )
 
     async def _take(self, slices: Sequence[Slice]) -> None:
-        partitions = [one.partition for one in slices]
-        try:
-            if self._suspicion.is_ripe(partitions):
-                await self._take_one_by_one(slices)
-            else:
-                await self._take_in_lanes(slices)
-        except Exception as error:
-            if may_be_the_events(error):
-                self._suspicion.failed(partitions)
-            raise
-
-    async def _take_in_lanes(self, slices: Sequence[Slice]) -> None:
         """Side by side: while one transaction waits for the database another one computes."""
+        if self._suspicion.is_ripe([one.partition for one in slices]):
+            await self._blaming(slices, self._take_one_by_one(slices))
+            return
         lanes = in_lanes(slices, self._settings.batch_lanes, RECORDS_STEADY)
-        done = await asyncio.gather(*map(self._apply_or_halve, lanes), return_exceptions=True)
-        for failure in done:
+        work = [self._blaming(lane, self._apply_or_halve(lane)) for lane in lanes]
+        for failure in await asyncio.gather(*work, return_exceptions=True):
             if failure is not None:
                 raise failure
+
+    async def _blaming(self, slices: Sequence[Slice], work: Awaitable[None]) -> None:
+        """Does `work`; when it runs into a limit, what it is about becomes suspect."""
+        try:
+            await work
+        except Exception as error:
+            if may_be_the_events(error):
+                self._suspicion.failed([one.partition for one in slices])
+            raise
 
     async def _take_one_by_one(self, slices: Sequence[Slice]) -> None:
         """Each record alone: what runs into a limit then does so by itself."""

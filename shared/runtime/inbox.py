@@ -35,6 +35,7 @@ SELECT key, hash, $3 FROM unnest($1::bytea[], $2::bytea[]) AS seen (key, hash)
 ON CONFLICT DO NOTHING RETURNING event_key
 """
 _HASHES = "SELECT event_key, content_hash FROM inbox WHERE event_key = ANY($1::bytea[])"
+_SEEN = "SELECT event_key FROM inbox WHERE event_key = ANY($1::bytea[])"
 _FORGET = """
 DELETE FROM inbox WHERE event_key IN (SELECT event_key FROM inbox WHERE seen_at < $1 LIMIT $2)
 """
@@ -119,6 +120,11 @@ async def advance(driver: Driver, moves: Sequence[Move]) -> None:
     )
     if done != f"UPDATE {len(moves)}":
         raise Fenced(f"{len(moves)} partitions to move, {done}")
+
+
+async def seen(driver: Driver, keys: Sequence[bytes]) -> set[bytes]:
+    """Which of these keys were counted before, within the retention."""
+    return {row["event_key"] for row in await driver.fetch(_SEEN, keys)}
 
 
 async def admit(driver: Driver, messages: Sequence[Message], seen_at: datetime) -> Admitted:

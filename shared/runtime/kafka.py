@@ -50,6 +50,7 @@ _STOP_SECONDS = 4.0
 _LAST_COMMIT_SECONDS = 0.5
 _CLOSE_SECONDS = 0.5
 _ASSIGNING_SECONDS = 0.02
+_FETCH_WAIT_MS = 500
 _FAILURES = (KafkaError, OSError, TimeoutError)
 
 
@@ -92,6 +93,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def start(self, listener: Listener) -> None:
         settings = self._settings
+        gather_seconds = settings.gather_seconds if self._group else 0
         grouped = {"group_instance_id": f"{self._group}-{self._member}"} if self._group else {}
         self._listener = listener
         self._consumer = AIOKafkaConsumer(
@@ -105,8 +107,8 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 3),
             max_poll_interval_ms=int(settings.max_poll_interval_seconds * 1000),
             request_timeout_ms=int(settings.request_timeout_seconds * 1000),
-            fetch_max_wait_ms=500,
-            fetch_min_bytes=1,
+            fetch_max_wait_ms=int(gather_seconds * 1000) or _FETCH_WAIT_MS,
+            fetch_min_bytes=settings.gather_bytes if gather_seconds else 1,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             metadata_max_age_ms=60_000,
             **grouped,

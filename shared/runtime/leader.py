@@ -81,10 +81,14 @@ class Leader:
                 await asyncio.sleep(next(delays))
 
     async def _connect(self) -> Connection:
-        idle = {"idle_session_timeout": str(int(self._settings.leader_idle_seconds * 1000))}
+        own = {
+            "idle_session_timeout": str(int(self._settings.leader_idle_seconds * 1000)),
+            # All that is written on it is the deletion of what was carried: see `outbox`.
+            "synchronous_commit": "off",
+        }
         return await asyncpg.connect(
             plain_url(self._settings.database_url),
-            server_settings=server_settings(self._settings, read_only=False) | idle,
+            server_settings=server_settings(self._settings, read_only=False) | own,
             timeout=_CONNECT_SECONDS,
             command_timeout=self._settings.statement_timeout_seconds + 5,
         )

@@ -57,13 +57,14 @@ class Display:
         """`share` of the history, 0 to 1, has been sent; `backlog` events are under way."""
         rate = events / max(0.001, self._seconds() - self._started_at)
         figures = f"{events:,} events  {rate:,.0f}/s  lag {backlog:,}"
-        self._show(what, figures, share)
+        self.show(what, figures, share)
 
     def settling(self, figures: str) -> None:
         """Everything is sent; the platform works off what is under way."""
-        self._show("settling", figures, None)
+        self.show("settling", figures, None)
 
-    def _show(self, what: str, figures: str, share: float | None) -> None:
+    def show(self, what: str, figures: str, share: float | None) -> None:
+        """`what` is going on, in `figures`; `share` of it is done, or nobody knows."""
         if not self._console.is_terminal:
             self._say(what, figures, share)
         elif self._task is None:

@@ -8,22 +8,39 @@ the same ids, so nothing is lost and ingest counts nothing twice.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 from zlib import crc32
 
 import httpx
 
 from shared.clock import monotonic_seconds, wall_now
 from shared.retry import Backoff
-from stack.demo.happening import Happening
 from stack.errors import StackError
 
 LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRY_AFTER_SECONDS_MAX = 60.0
+
+
+class Postable(Protocol):
+    """An event that can be posted. What is of one `person` is sent in order."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def person(self) -> str: ...
+    def payload(self) -> dict[str, Any]: ...
+
+
+Errors = Sequence[dict[str, Any]]
+TOO_LARGE: Errors = ({"path": "", "message": "larger than a request may be"},)
+
+
+def _nobody(_event: Any, _errors: Errors) -> None:
+    """Nobody wants to hear of what was rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    happenings: Sequence[Happening]
+    happenings: Sequence[Postable]
     bodies: Sequence[bytes]
 
     @property
@@ -66,18 +83,20 @@ class _Batch:
 
 @dataclass(slots=True)
 class Sender:
-    """`client` has the address of ingest and the key."""
+    """`client` has the address of ingest and the key; `on_rejected` hears of every event that
+    ingest did not take, with its errors, whose paths begin at the event."""
 
     client: httpx.AsyncClient
     limits: SenderLimits = field(default_factory=SenderLimits)
     tally: Tally = field(default_factory=Tally)
+    on_rejected: Callable[[Any, Errors], None] = _nobody
 
-    async def send(self, happenings: Sequence[Happening]) -> None:
+    async def send(self, happenings: Sequence[Postable]) -> None:
         """Returns when ingest has answered for every one of them.
 
         Raises `StackError` when it refuses the key, or stays away for longer than the patience.
         """
-        lanes: dict[int, list[Happening]] = {}
+        lanes: dict[int, list[Postable]] = {}
         for happening in happenings:
             lane = crc32(happening.person.encode()) % self.limits.lanes
             lanes.setdefault(lane, []).append(happening)
@@ -85,12 +104,12 @@ class Sender:
             for waiting in lanes.values():
                 group.create_task(self._send_lane(waiting))
 
-    async def _send_lane(self, happenings: Sequence[Happening]) -> None:
+    async def _send_lane(self, happenings: Sequence[Postable]) -> None:
         for batch in self._batches(happenings):
             await self._send_batch(batch)
 
-    def _batches(self, happenings: Sequence[Happening]) -> Iterator[_Batch]:
-        chosen: list[Happening] = []
+    def _batches(self, happenings: Sequence[Postable]) -> Iterator[_Batch]:
+        chosen: list[Postable] = []
         bodies: list[bytes] = []
         size_bytes = 0
         for happening in happenings:
@@ -119,7 +138,7 @@ class Sender:
 
     async def _send_smaller(self, batch: _Batch) -> None:
         if len(batch.bodies) == 1:
-            self.tally.rejected[f"{batch.happenings[0].type}: larger than a request may be"] += 1
+            self._reject(batch.happenings[0], TOO_LARGE)
             return
         for half in batch.halves():
             await self._send_batch(half)
@@ -155,10 +174,19 @@ class Sender:
             raise StackError(f"ingest refused a request: {_detail(answer)}.", "This is a defect.")
         for index, happening in enumerate(batch.happenings):
             if index in rejected:
-                self.tally.rejected[f"{happening.type}: {_first(rejected[index])}"] += 1
+                self._reject(happening, [_within(one, index) for one in rejected[index]])
             else:
                 self.tally.accepted += 1
                 self.tally.by_type[happening.type] += 1
+
+    def _reject(self, happening: Postable, errors: Errors) -> None:
+        self.tally.rejected[f"{happening.type}: {_first(errors)}"] += 1
+        self.on_rejected(happening, errors)
+
+
+def _within(error: dict[str, Any], index: int) -> dict[str, Any]:
+    path = str(error.get("path", "")).removeprefix(f"events.{index}").removeprefix(".")
+    return {**error, "path": path}
 
 
 def retry_after_seconds(headers: httpx.Headers, now: datetime) -> float:
@@ -174,10 +202,11 @@ def retry_after_seconds(headers: httpx.Headers, now: datetime) -> float:
     return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
 
 
-def _first(errors: Sequence[dict[str, Any]]) -> str:
+def _first(errors: Errors) -> str:
     if not errors:
         return "no reason given"
-    return f"{errors[0].get('path', '')}: {errors[0].get('message', '')}"
+    parts = (errors[0].get("path"), errors[0].get("message"))
+    return ": ".join(str(part) for part in parts if part)
 
 
 def _detail(answer: httpx.Response) -> str:

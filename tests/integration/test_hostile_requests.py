@@ -34,7 +34,16 @@ NUL_URLS: dict[Callable[..., Service], tuple[str, ...]] = {
         "/v1/journeys/%00/versions",
         "/u/%00",
     ),
-    ingest: ("/v1/customers/%00/identity", "/v1/keys/%00/rotate"),
+    ingest: (
+        "/v1/customers/%00/identity",
+        "/v1/keys/%00/rotate",
+        "/v1/rejections?source=%00",
+        "/v1/rejections/%00",
+        "/v1/rejections/%00/replay",
+        "/v1/tracking-plan/violations?type=%00",
+        "/v1/tracking-plan/draft?type=%00",
+        "/v1/tracking-plan/versions/99999999999",
+    ),
     loyalty: (
         "/v1/members/%00",
         "/v1/members/%00/statement",
@@ -73,7 +82,12 @@ LISTS: dict[Callable[..., Service], tuple[tuple[str, tuple[Any, ...]], ...]] = {
         ("/v1/offers", ("x",)),
         ("/v1/templates", ("x",)),
     ),
-    ingest: (("/v1/keys", (SOUND, "x")), ("/v1/rejections", (SOUND, "x"))),
+    ingest: (
+        ("/v1/keys", (SOUND, "x")),
+        ("/v1/rejections", (SOUND, "x")),
+        ("/v1/tracking-plan/versions", (1,)),
+        ("/v1/tracking-plan/violations", ("x", "x", "x")),
+    ),
     loyalty: (("/v1/members/c-1/statement", (SOUND, "x", 1)),),
     webhooks: (("/v1/endpoints", (SOUND, "x")),),
     scoring: (
@@ -114,7 +128,7 @@ async def test_hostile_names_and_cursors_are_the_callers_mistake(
             joint = "&" if "?" in path else "?"
             urls += [f"{path}{joint}cursor={one}" for one in hostile(position)]
         for url in urls:
-            post = url.endswith(("/rotate", "/capture", "/test", "/resend"))
+            post = url.endswith(("/rotate", "/replay", "/capture", "/test", "/resend"))
             reply = await service.client.request(
                 "POST" if post else "GET", url, headers=service.key("admin")
             )

@@ -4,6 +4,8 @@
 2. Read, within bounds of size and time. Judge every event.
 3. Write what was accepted, as one record a partition, and what was refused, as one record.
 4. Answer when the broker has acknowledged both. Until then nothing was promised.
+
+With `?dry_run=true` the verdicts are answered with 200 and nothing is written.
 """
 
 import asyncio
@@ -12,15 +14,19 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 
 from services.ingest.api.body import BodyLimits, Gone, read_body
 from services.ingest.api.schemas import document
+from services.ingest.api.segment_paths import POSTS
 from services.ingest.domain import bundle
+from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of
 from services.ingest.domain.rate import Bucket
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
 from services.ingest.handlers.joining import IdentityRules
+from services.ingest.handlers.plans import InForce
 from services.ingest.handlers.receipt import default_time, receipt_time
 from services.ingest.sender import Busy, Sender
 from shared.clock import monotonic_seconds
@@ -37,11 +43,18 @@ from shared.runtime.telemetry import logger
 from shared.runtime.web import BodyTooLarge
 
 PATH = "/v1/events"
+CONTENT_TYPES = (
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+)
 _log = logger("door")
 _RETRY_AFTER_SECONDS = 1
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _JSON_TYPES = frozenset({b"", b"application/json"})
+_SOURCE_CHARS_MAX = 200
 _ERRORS_MAX = 100
+_YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
 _BUCKETS_MAX = 10_000
 _accepted_count = metrics.INTAKE_EVENTS.labels("accepted")
 _rejected_count = metrics.INTAKE_EVENTS.labels("rejected")
@@ -53,7 +66,7 @@ class Door:
     """Takes `POST /v1/events` before routing does; everything else goes on to `app`."""
 
     # Its own limits of size and time hold there, so nobody else need count the same bytes.
-    bounds_itself = frozenset({PATH})
+    bounds_itself = frozenset({PATH, *POSTS})
 
     def __init__(self, app: Any, context_of: Callable[[], Context]) -> None:
         document(app)
@@ -75,7 +88,9 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
     headers = dict(scope["headers"])
     try:
         caller = authorize(context, _bearer(headers.get(b"authorization", b"")), "ingest")
-        return await _take(context, caller, headers, receive)
+        query = scope["query_string"]
+        dry_run = _asks_for_dry_run(query) if query else False
+        return await _take(context, caller, headers, receive, dry_run=dry_run)
     except Gone:
         return None
     except Problem as problem:
@@ -83,38 +98,78 @@ async def answer(context: Context, scope: Any, receive: Receive) -> Any:
     except BodyTooLarge:
         raise
     except Exception as error:
-        return problem_response(_problem_of(error))
+        return problem_response(problem_of(error))
 
 
 async def _take(
-    context: Context, caller: Caller, headers: Mapping[bytes, bytes], receive: Receive
+    context: Context,
+    caller: Caller,
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    *,
+    dry_run: bool,
 ) -> Any:
     settings, intake = context.settings, context.resources
-    bucket = intake.bucket_of(caller.key_id)
-    wait = bucket.wait_seconds(monotonic_seconds())
-    if wait > 0:
-        detail = f"this key posts more than {bucket.per_second:.0f} events a second"
-        raise Problem(429, detail, headers={"Retry-After": str(math.ceil(wait))})
-    _check_type(headers.get(b"content-type", b""))
+    bucket = bucket_of(context, caller)
+    mode = _mode(headers)
     with intake.sender.hold() as hold:
         # Too late is 503 in both halves: nothing was promised, so the client sends again.
         async with asyncio.timeout(settings.body_seconds_max):
             body = await read_body(headers, receive, hold, intake.body_limits)
-        verdicts = _judged(context, body)
+        verdicts = _judged(context, caller, headers, mode, body)
         bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
-        records = list(_records(context, caller, headers, verdicts))
-        await context.failpoints.reach("intake.before_write")
-        await intake.sender.write(records)
-        await context.failpoints.reach("intake.after_write")
+        if dry_run:
+            return _receipt(verdicts, 200)
+        await deliver(context, caller, headers, verdicts)
+    return _receipt(verdicts, 202)
+
+
+def bucket_of(context: Context, caller: Caller) -> Bucket:
+    """The bucket that the caller's events are paid from; `Problem` 429 while it is in debt."""
+    bucket: Bucket = context.resources.bucket_of(caller.key_id)
+    wait = bucket.wait_seconds(monotonic_seconds())
+    if wait > 0:
+        detail = f"this key posts more than {bucket.per_second:.0f} events a second"
+        raise Problem(429, detail, headers={"Retry-After": str(math.ceil(wait))})
+    return bucket
+
+
+async def deliver(
+    context: Context, caller: Caller, headers: Mapping[bytes, bytes], verdicts: Verdicts
+) -> None:
+    """Returns when the broker has what was accepted and what was refused; else raises."""
+    records = list(_records(context, caller, headers, verdicts))
+    await context.failpoints.reach("intake.before_write")
+    await context.resources.sender.write(records)
+    await context.failpoints.reach("intake.after_write")
     _accepted_count.inc(len(verdicts.accepted))
     _rejected_count.inc(len(verdicts.rejected))
-    return _receipt(verdicts)
 
 
-def _judged(context: Context, body: bytes) -> Verdicts:
+def _asks_for_dry_run(query: bytes) -> bool:
+    """Anything but a clear yes or no is refused: it might be a rehearsal that would come true."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("dry_run", ["false"])
+    answers = {one.lower() for one in given}
+    if answers <= _YES or answers <= _NO:
+        return answers <= _YES
+    raise Problem(
+        422,
+        "the request is not valid",
+        errors=[{"path": "query.dry_run", "message": "must be true or false"}],
+    )
+
+
+def _judged(
+    context: Context, caller: Caller, headers: Mapping[bytes, bytes], mode: Mode | None, body: bytes
+) -> Verdicts:
+    limits, now = context.resources.limits, receipt_time(context.clock)
     try:
-        now = receipt_time(context.clock)
-        return judge(body, context.resources.limits, now, random_event_id)
+        if mode is None:
+            return judge(body, limits, now, random_event_id)
+        room = _SOURCE_CHARS_MAX - len(source_of(caller)) - 1
+        return judge_cloudevents(
+            mode, headers, body, limits, now, random_event_id, source_chars_max=room
+        )
     except Unreadable as error:
         raise Problem(error.status, error.detail, errors=error.errors) from None
 
@@ -123,28 +178,27 @@ def _records(
     context: Context, caller: Caller, headers: Mapping[bytes, bytes], verdicts: Verdicts
 ) -> Iterator[Outgoing]:
     """The records of one request: one a partition for what was accepted, and the refused ones."""
-    source = f"/sources/{caller.key_id}"
+    source = source_of(caller)
     settings, sender = context.settings, context.resources.sender
     trace = headers.get(b"traceparent", b"")
     traced = ((TRACE_HEADER, trace),) if _TRACEPARENT(trace) else ()
     received_at, default_at = receipt_time(context.clock), default_time(context.clock)
     first = partial(
         bundle.header_line,
-        source=source,
         request=context.resources.request_id(),
         received_at=received_at,
         default_at=default_at,
     )
-    if verdicts.accepted:
-        head = first(verdict="accepted")
+    for named, accepted in bundle.by_source(source, verdicts) if verdicts.accepted else ():
+        head = first(verdict="accepted", source=named, correction=verdicts.correction)
         for key, lines in bundle.group(
-            verdicts.accepted,
+            accepted,
             lambda key: sender.partition_of(RECEIVED.name, key),
             settings.bundle_bytes_max,
         ):
             yield Outgoing(RECEIVED.name, key, bundle.pack(head, lines), traced)
     if verdicts.rejected:
-        head = first(verdict="rejected")
+        head = first(verdict="rejected", source=source)
         refused = [
             bundle.refused_line(one, settings.rejected_body_chars_max) for one in verdicts.rejected
         ]
@@ -155,27 +209,34 @@ def _records(
 class _Receipt:
     """The answer of a request that was taken, as an ASGI app that does nothing else."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_body", "_status")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, status: int) -> None:
         self._body = body
+        self._status = status
 
     async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self._body)),
         ]
-        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})
 
 
-def _receipt(verdicts: Verdicts) -> Any:
+def told(verdicts: Verdicts) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What was accepted and what was rejected, as answers show it."""
     accepted = [{"index": one.place, "id": one.id} for one in verdicts.accepted]
     rejected = [
         {"index": one.place, "id": one.id, "errors": list(one.errors)} for one in verdicts.rejected
     ]
-    if accepted:
-        return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}))
+    return accepted, rejected
+
+
+def _receipt(verdicts: Verdicts, status: int) -> Any:
+    accepted, rejected = told(verdicts)
+    if accepted or not rejected:
+        return _Receipt(orjson.dumps({"accepted": accepted, "rejected": rejected}), status)
     return problem_response(
         Problem(
             422,
@@ -191,7 +252,8 @@ def _first_errors(rejected: Sequence[Rejected]) -> list[dict[str, str]]:
     return [error for one in rejected for error in one.errors][:_ERRORS_MAX]
 
 
-def _problem_of(error: Exception) -> Problem:
+def problem_of(error: Exception) -> Problem:
+    """The answer to a failure of the intake itself: nothing was promised."""
     if isinstance(error, Busy):
         return unavailable("too much is under way; nothing was taken", _RETRY_AFTER_SECONDS)
     if isinstance(error, LogUnavailable | TimeoutError) or is_transient(error):
@@ -200,9 +262,18 @@ def _problem_of(error: Exception) -> Problem:
     return Problem(500, "an error on our side; it has been logged")
 
 
-def _check_type(content_type: bytes) -> None:
-    if content_type.partition(b";")[0].strip().lower() not in _JSON_TYPES:
-        raise Problem(415, "content-type must be application/json")
+def source_of(caller: Caller) -> str:
+    """What the events of a key come from."""
+    return f"/sources/{caller.key_id}"
+
+
+def _mode(headers: Mapping[bytes, bytes]) -> Mode | None:
+    """How the events are carried: as CloudEvents, or (None) in our own form."""
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    mode = mode_of(media_type, headers)
+    if mode is None and media_type not in _JSON_TYPES:
+        raise Problem(415, f"content-type must be one of {', '.join(CONTENT_TYPES)}")
+    return mode
 
 
 def _bearer(authorization: bytes) -> str:
@@ -216,7 +287,7 @@ class Intake:
     def __init__(
         self,
         sender: Sender,
-        limits: Limits,
+        in_force: InForce,
         body_limits: BodyLimits,
         events_per_second: float,
         burst_seconds: float,
@@ -225,12 +296,17 @@ class Intake:
     ) -> None:
         self.identity = identity  # the consumer's
         self.sender = sender
-        self.limits = limits
+        self.in_force = in_force
         self.body_limits = body_limits
         self.request_id = serial_ids("req")
         self._events_per_second = events_per_second
         self._burst_seconds = burst_seconds
         self._buckets: dict[str, Bucket] = {}
+
+    @property
+    def limits(self) -> Limits:
+        """What an event must obey at this moment, the tracking plan included."""
+        return self.in_force.limits
 
     def bucket_of(self, key_id: str) -> Bucket:
         """The bucket of a key; only keys that exist get here, so there are few."""

@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 
 import shared.events
 from services.ingest.api.door import PATH, answer
-from services.ingest.api.schemas import EXAMPLES, REQUEST
+from services.ingest.api.receipts import AcceptedEvent, RejectedEvent
+from services.ingest.api.schemas import CLOUD_EVENT, EXAMPLES, REQUEST
 from services.ingest.domain.intake import MODEL_OF
 from shared.events.engagement import CustomEvent
 from shared.runtime.http import CanIngest, CanRead, Ctx, Page, ProblemDetails
@@ -31,28 +32,6 @@ class _Passed(Response):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._app(scope, receive, send)
-
-
-class AcceptedEvent(BaseModel):
-    """An event that is safe with us: `id` is the one it came with, or the one it was given."""
-
-    index: int
-    id: str
-
-
-class EventError(BaseModel):
-    """`path` is dotted from the top of the request: `events.3.data.items.0.quantity`."""
-
-    path: str
-    message: str
-
-
-class RejectedEvent(BaseModel):
-    """An event that was not taken, and why."""
-
-    index: int
-    id: str | None
-    errors: list[EventError]
 
 
 class Receipt(BaseModel):
@@ -122,6 +101,7 @@ def event_types() -> tuple[EventType, ...]:
     response_model=Receipt,
     summary="Post one event or a batch",
     responses={
+        200: {"model": Receipt, "description": "the verdicts of a dry run"},
         400: {"model": ProblemDetails, "description": "not JSON, or not valid gzip"},
         413: {"model": ProblemDetails, "description": "too many bytes or events"},
         422: {"model": NothingAccepted, "description": "no event was acceptable"},
@@ -131,15 +111,32 @@ def event_types() -> tuple[EventType, ...]:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "One event, or several as `events`; may be compressed with gzip.",
-            "content": {"application/json": {"schema": REQUEST, "examples": EXAMPLES}},
+            "description": "One event, or several as `events`; or CloudEvents 1.0, where `subject` "
+            "is the customer and `anonymousid` a visitor: one, a batch, or in binary mode (`ce-` "
+            "headers, the data as JSON). May be compressed with gzip.",
+            "content": {
+                "application/json": {"schema": REQUEST, "examples": EXAMPLES},
+                "application/cloudevents+json": {"schema": CLOUD_EVENT},
+                "application/cloudevents-batch+json": {
+                    "schema": {"type": "array", "items": CLOUD_EVENT}
+                },
+            },
         }
     },
 )
-async def post_events(request: Request, context: Ctx, _: CanIngest) -> Response:
+async def post_events(
+    request: Request,
+    context: Ctx,
+    _: CanIngest,
+    _dry_run: Annotated[
+        bool,
+        Query(alias="dry_run", description="only judge: nothing is published or kept as refused"),
+    ] = False,
+) -> Response:
     """Answers 202 when the broker has the accepted events. An event sent again with the same `id`
     counts once, as does the same order or refund under another id, and a ticket's opening or
-    resolving that says the same (`data` and `occurred_at`)."""
+    resolving that says the same (`data` and `occurred_at`). A device with a clock of its own adds
+    `sent_at` at the top: where that is minutes off, the events' times are corrected by as much."""
     response = await answer(context, request.scope, request.receive)
     return _Passed(response) if response is not None else Response(status_code=_CLIENT_CLOSED)
 

@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
-from services.ingest.api import customers, events, keys, merges, rejections
+from services.ingest.api import customers, events, keys, merges, plan, rejections, replays, segment
 
-router = APIRouter(prefix="/v1")
-for _part in (events, rejections, keys, customers, merges):
-    router.include_router(_part.router)
+router = APIRouter()
+for _part in (events, plan, replays, rejections, keys, customers, merges):
+    router.include_router(_part.router, prefix="/v1")
+router.include_router(segment.router)

@@ -35,11 +35,41 @@ REQUEST: dict[str, Any] = {
         {"$ref": _REF.format(model=IntakeBatch.__name__)},
     ]
 }
+CLOUD_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type", "data"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "maxLength": 200},
+        "source": {"type": "string", "minLength": 1, "format": "uri-reference"},
+        "type": {"type": "string", "description": "one of GET /v1/event-types"},
+        "subject": {"type": ["string", "null"], "description": "the customer"},
+        "anonymousid": {"type": ["string", "null"], "description": "the visitor"},
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "datacontenttype": {"type": ["string", "null"], "examples": ["application/json"]},
+        "data": {"type": "object", "description": "as in an event of this type"},
+    },
+    "examples": [
+        {
+            "specversion": "1.0",
+            "id": _ORDER["id"],
+            "source": "/shop/web",
+            "type": _ORDER["type"],
+            "subject": _ORDER["customer_id"],
+            "time": _ORDER["occurred_at"],
+            "data": _ORDER["data"],
+        }
+    ],
+}
 EXAMPLES: dict[str, Any] = {
     "order": {"summary": "An order", "value": _ORDER},
     "batch": {
         "summary": "An order, and a visit that links a device to its customer",
         "value": {"events": [_ORDER, _VISIT]},
+    },
+    "device": {
+        "summary": "From a device whose own clock may be wrong",
+        "value": {"events": [_VISIT], "sent_at": "2026-03-02T12:00:00Z"},
     },
 }
 

@@ -7,12 +7,15 @@ header is a bundle again, which is what a dead letter carries.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.ingest.domain.verdict import Accepted, Rejected
+from services.ingest.domain.times import Correction, corrected
+from services.ingest.domain.verdict import Accepted, Rejected, Verdicts
 from shared.events.envelope import Instant, Name
 
 BUNDLE_VERSION = 1
@@ -20,7 +23,12 @@ Line = TypeVar("Line", Accepted, Rejected)
 
 
 class Header(BaseModel):
-    """`received_at` is wall time; `default_at` is when events without a time happened."""
+    """`received_at` is wall time; `default_at` is when events without a time happened.
+
+    Where the client's clock was looked at, `added_us` (microseconds) is to be added to the times in
+    the lines, and what is later than `latest_at` happened then. The lines stay as they were sent:
+    what is sent again is the same, however long it took.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -30,6 +38,16 @@ class Header(BaseModel):
     request: Name
     received_at: Instant
     default_at: Instant
+    added_us: int = 0
+    latest_at: Instant | None = None
+
+    def happened_at(self, claimed: datetime | None) -> datetime:
+        """When an event happened that says `claimed` itself."""
+        if claimed is None:
+            return self.default_at
+        if self.latest_at is None:
+            return claimed
+        return corrected(claimed, Correction(timedelta(microseconds=self.added_us), self.latest_at))
 
 
 class RefusedLine(BaseModel):
@@ -75,6 +93,17 @@ def unpack(value: bytes) -> tuple[Header, bytes, list[bytes]]:
     return header, first, lines
 
 
+def by_source(own: str, verdicts: Verdicts) -> Iterator[tuple[str, Sequence[Accepted]]]:
+    """(source, accepted events) in order: all are the key's `own`, unless they name sources of
+    theirs below it. Neighbours of one source stay together, and nobody's order changes."""
+    if not verdicts.sources:
+        yield own, verdicts.accepted
+        return
+    named = zip(verdicts.sources, verdicts.accepted, strict=True)
+    for source, run in groupby(named, key=itemgetter(0)):
+        yield f"{own}/{source}", [one for _, one in run]
+
+
 def group(
     accepted: Sequence[Accepted], partition_of: Callable[[bytes], int], bytes_max: int
 ) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -118,10 +147,15 @@ def header_line(
     request: str,
     received_at: datetime,
     default_at: datetime,
+    correction: Correction | None = None,
 ) -> bytes:
     """The first line of a bundle, as `Header` reads it."""
+    more = ""
+    if correction is not None:
+        added_us = correction.add // timedelta(microseconds=1)
+        more = f',"added_us":{added_us},"latest_at":"{correction.latest.isoformat()}"'
     return (
         f'{{"bundle":{BUNDLE_VERSION},"verdict":"{verdict}","source":{json.dumps(source)},'
         f'"request":{json.dumps(request)},"received_at":"{received_at.isoformat()}",'
-        f'"default_at":"{default_at.isoformat()}"}}'
+        f'"default_at":"{default_at.isoformat()}"{more}}}'
     ).encode()

@@ -21,6 +21,7 @@ Reason = Literal[
     "invalid_time",
     "future_time",
     "not_an_object",
+    "plan_violation",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 FLAWS_MAX = 20
@@ -41,18 +42,22 @@ _TELLING = ("finite_number", "string_too_long", "string_pattern_mismatch", "too_
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One thing that is wrong. `path` is dotted, within the event."""
+    """One thing that is wrong. `path` is dotted, within the event. A violation of the tracking plan
+    also names the broken `rule`, and the `field` as the plan knows it, with `*` for what varies."""
 
     path: str
     message: str
     reason: Reason
+    rule: str | None = None
+    field: str = ""
 
     def under(self, prefix: str) -> dict[str, str]:
         """As the answer shows it, with the path from the top of the request."""
         path = f"{prefix}.{self.path}" if prefix and self.path else prefix or self.path
         # A name within it is the client's and may hold half a surrogate pair, which no UTF-8 can.
         shown = path[:_PATH_CHARS_MAX].encode(errors="backslashreplace").decode()
-        return {"path": shown, "message": self.message}
+        error = {"path": shown, "message": self.message}
+        return error if self.rule is None else error | {"rule": self.rule, "field": self.field}
 
 
 def flaws_of(error: ValidationError, value: Any) -> list[Flaw]:

@@ -5,7 +5,9 @@ anonymous_id?, occurred_at?, data, context?}`. Unknown fields are refused at the
 (`validate_json(..., extra="forbid")`); the consumer, which may be older, passes over them.
 """
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -62,6 +64,7 @@ def _model_of(event_class: type[Event]) -> type[IntakeEvent]:
 
 
 MODEL_OF: Mapping[type[Event], type[IntakeEvent]] = {one: _model_of(one) for one in INTAKE}
+_CUSTOM = re.compile(CustomEvent.model_fields["type"].metadata[0].pattern).fullmatch
 _CLASS_OF: Mapping[str, type[Event]] = {one.type_name(): one for one in INTAKE}
 
 
@@ -79,14 +82,20 @@ else:
 
 
 class IntakeBatch(BaseModel):
-    """Several events in one request, in the order in which they happened."""
+    """Several events in one request, in the order in which they happened.
+
+    `sent_at` is when the client sent them, by its own clock: where that is minutes off, the times
+    of the events are corrected by as much.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     events: Annotated[list[AnyIntake], Field(min_length=1)]
+    sent_at: OccurredAt = None
 
 
 ONE: TypeAdapter[IntakeEvent] = TypeAdapter(AnyIntake)
+SENT_AT: TypeAdapter[datetime | None] = TypeAdapter(OccurredAt)
 BATCH: TypeAdapter[IntakeBatch] = TypeAdapter(IntakeBatch)
 
 
@@ -95,6 +104,15 @@ def class_of(type_name: str) -> type[Event] | None:
     if type_name.startswith(CUSTOM_PREFIX):
         return CustomEvent
     return _CLASS_OF.get(type_name)
+
+
+def may_be_posted(type_name: str) -> bool:
+    """Whether events of this very type are taken at the door."""
+    return (
+        type_name in _CLASS_OF
+        if class_of(type_name) is not CustomEvent
+        else bool(_CUSTOM(type_name))
+    )
 
 
 def model_of(type_name: str) -> type[IntakeEvent] | None:

@@ -10,7 +10,7 @@ import types
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, NotRequired, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, NotRequired, Union, get_args, get_origin
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -50,16 +50,23 @@ _SPELLED: dict[Any, Any] = {
 }
 
 
-def plain_events(body: bytes, *, is_batch: bool) -> Sequence[Fields] | None:
+class Plain(NamedTuple):
+    """The events of a request, and when its sender says that it was sent."""
+
+    events: Sequence[Fields]
+    sent_at: datetime | None = None
+
+
+def plain_events(body: bytes, *, is_batch: bool) -> Plain | None:
     """The events of a request when all of them pass, else None.
 
     `is_batch` tells whether the body is `{"events": […]}` or one event by itself.
     """
     try:
         if is_batch:
-            events: Sequence[Fields] = _BATCH.validate_json(body)["events"]
-            return events
-        return [_ONE.validate_json(body)]
+            whole = _BATCH.validate_json(body)
+            return Plain(whole["events"], whole.get("sent_at"))
+        return Plain([_ONE.validate_json(body)])
     except ValidationError:
         return None
 
@@ -126,6 +133,7 @@ _ONE: TypeAdapter[Fields] = TypeAdapter(_PlainEvent)
 class _Batch(TypedDict):
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     events: Annotated[list[_PlainEvent], Field(min_length=1)]
+    sent_at: NotRequired[_PlainInstant]
 
 
 _BATCH: TypeAdapter[Any] = TypeAdapter(_Batch)

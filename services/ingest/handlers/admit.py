@@ -8,7 +8,7 @@ from services.ingest.domain import business, identity
 from services.ingest.domain.identity import Counts, Identity, Naming, Outcome, Resolved
 from services.ingest.domain.intake import class_of, payload_of
 from services.ingest.domain.traits import Trait
-from services.ingest.handlers import joining
+from services.ingest.handlers import joining, plans
 from services.ingest.handlers.opening import Received, Unreadable
 from services.ingest.handlers.telling import tell
 from services.ingest.store import business_keys, conflicts, identities, merges
@@ -42,6 +42,7 @@ async def admit(
         last = part.stop - 1
         if last in traits:
             await joining.join_by_traits(tx, received[last], traits[last])
+    await plans.look_at(tx, [one for one, leaves in zip(received, counted, strict=True) if leaves])
     metrics.INTAKE_EVENTS.labels("duplicate").inc(counted.count(False))
     metrics.INTAKE_EVENTS.labels("admitted").inc(counted.count(True))
 
@@ -194,6 +195,7 @@ def _admitted(one: Received, resolved: Resolved) -> Event:
         time=one.happened_at,
         recordedtime=one.received_at,
         alias=CustomerId(resolved.alias) if resolved.alias is not None else None,
+        originaltime=one.original_time,
         schemaversion=event_class.VERSION,
         data=payload_of(one.event),
     )

@@ -18,14 +18,20 @@ from shared.runtime.outbox import TRACE_HEADER
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event as the door accepted it, with what the door knew. `happened_at` is its own time, or
-    the door's. `id` is never empty."""
+    """An event as the door accepted it, with what the door knew. `happened_at` is its own time,
+    corrected where the client's clock is off, or the door's. `id` is never empty."""
 
     event: IntakeEvent
     id: str
     source: str
     received_at: datetime
     happened_at: datetime
+
+    @property
+    def original_time(self) -> datetime | None:
+        """What the client said, where another time holds."""
+        claimed = self.event.occurred_at
+        return claimed if claimed != self.happened_at else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ def _accepted(header: Header, line: bytes, raw: bytes, trace: str | None) -> Mes
         return _unreadable(header, describe(error), digest, raw, trace)
     if event.id is None or (event.customer_id is None and event.anonymous_id is None):
         return _unreadable(header, "an event without an id, or of nobody", digest, raw, trace)
-    happened_at = event.occurred_at or header.default_at
+    happened_at = header.happened_at(event.occurred_at)
     return Message(
         event=Received(event, event.id, header.source, header.received_at, happened_at),
         key=event_key(header.source, event.id),
@@ -95,6 +101,7 @@ def _refused(header: Header, line: bytes, raw: bytes, trace: str | None) -> Mess
         errors=refused.errors,
         body=refused.body,
         rejected_at=header.received_at,
+        default_at=header.default_at,
     )
     key = event_key(f"{header.source}/rejections", name)
     return Message(Refused(rejection), key, content_hash(line), raw, EPOCH, name, trace)

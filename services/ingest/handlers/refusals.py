@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from services.ingest.handlers import plans
 from services.ingest.handlers.opening import Refused
 from services.ingest.handlers.receipt import receipt_time
 from services.ingest.store import rejections
@@ -16,8 +17,10 @@ async def keep(
     *,
     now: datetime,  # noqa: ARG001 — they carry when they were refused
 ) -> None:
-    """Stores refused events, so that they can be listed."""
-    await rejections.keep(tx.driver, [one.rejection for one in events])
+    """Stores refused events, so that they can be listed; counts those that break the plan."""
+    refused = [one.rejection for one in events]
+    await rejections.keep(tx.driver, refused)
+    await plans.count_refused(tx, refused)
 
 
 async def forget(context: Context, now: datetime) -> bool:  # noqa: ARG001 — retention is wall time

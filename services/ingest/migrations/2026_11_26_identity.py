@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "ingest_identity"
-down_revision = "ingest_0001"
+revision = "ingest_0004_identity"
+down_revision = "ingest_0003_tracking_plan"
 
 
 def upgrade() -> None:

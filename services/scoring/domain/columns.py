@@ -3,20 +3,30 @@
 The same rows serve scoring, reviews, reads and training, so there is nothing between them to skew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.scoring.domain import decay
-from services.scoring.domain.features import NO_MONEY, Count, CustomerState, Money
+from services.scoring.domain.features import (
+    NO_COUNTS,
+    NO_MONEY,
+    NO_WARMTH,
+    Count,
+    CustomerState,
+    Money,
+)
 from shared.money import exponent
 
 Floats = NDArray[np.float64]
-# The numbers of a row in front of its levels.
+# Where a row's levels begin, where its counts do, and where it ends.
 _FIGURES = 6
+_LEVELS = _FIGURES + len(NO_WARMTH)
+_WIDTH = _LEVELS + len(NO_COUNTS)
 
 
 class Basis(NamedTuple):
@@ -38,29 +48,37 @@ class Basis(NamedTuple):
     unit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Rows of many customers, turned: float64 arrays of one length.
-
-    `native` is 1 where `net` is in a currency that the model's amounts are in, else 0.
-    """
+class Buyers(NamedTuple):
+    """What the model of buying looks at, one number a customer in each array (see `Basis`)."""
 
     purchases: Floats
     repeats: Floats
     last: Floats
     silent: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows of many customers, turned: float64 arrays of one length.
+
+    `native` is 1 where `net` is in a currency that the model's amounts are in, else 0. `levels` and
+    `counts` hold a line for each decayed counter and each `Count`.
+    """
+
+    buyers: Buyers
     orders: Floats
     net: Floats
     native: Floats
-    levels: tuple[Floats, ...]
-    counts: tuple[Floats, ...]
+    levels: Floats
+    counts: Floats
 
 
 def main_currency(state: CustomerState, otherwise: str) -> str:
     """The currency of most of the customer's orders; ties go by the name."""
-    if not state.money:
-        return otherwise
-    return min(state.money, key=lambda name: (-state.money[name].orders, name))
+    money = state.money
+    if len(money) > 1:
+        return min(money, key=lambda name: (-money[name].orders, name))
+    return next(iter(money), otherwise)
 
 
 def basis_of(state: CustomerState, currency: str, as_of_seconds: int) -> Basis:
@@ -83,11 +101,6 @@ def row_of(
     state: CustomerState, basis: Basis, as_of_seconds: int, *, native: bool
 ) -> tuple[float, ...]:
     """One row: purchases, last, silent, orders, net in major units, native, levels, counts."""
-    halves = decay.HALF_LIVES_DAYS
-    levels = [
-        decay.level(counter, halves[index % len(halves)], as_of_seconds) if counter else 0.0
-        for index, counter in enumerate(state.warmth)
-    ]
     net = (basis.spent - basis.refunded) / basis.unit
     return (
         basis.purchases,
@@ -96,28 +109,37 @@ def row_of(
         basis.orders,
         net,
         native,
-        *levels,
+        *decay.levels(state.warmth, as_of_seconds),
         *state.counts,
     )
 
 
-def columns_of(rows: Sequence[tuple[float, ...]], levels: int) -> Columns:
-    """The rows turned; `levels` is how many of each row's numbers are decayed counters."""
-    table = np.ascontiguousarray(np.array(rows, dtype=np.float64).reshape(len(rows), -1).T)
+def columns_of(rows: Iterable[tuple[float, ...]]) -> Columns:
+    """The rows turned."""
+    table = turned(rows, _WIDTH)
     purchases, last, silent, orders, net, native = table[:_FIGURES]
     return Columns(
-        purchases=purchases,
-        repeats=np.maximum(purchases - 1.0, 0.0),
-        last=last,
-        silent=silent,
+        buyers=buyers_of(purchases, last, silent),
         orders=orders,
         net=net,
         native=native,
-        levels=tuple(table[_FIGURES : _FIGURES + levels]),
-        counts=tuple(table[_FIGURES + levels :]),
+        levels=table[_FIGURES:_LEVELS],
+        counts=table[_LEVELS:],
     )
+
+
+def buyers_of(purchases: Floats, last: Floats, silent: Floats) -> Buyers:
+    """Buyers by their purchases; see `Basis`."""
+    return Buyers(purchases, np.maximum(purchases - 1.0, 0.0), last, silent)
+
+
+def turned(rows: Iterable[tuple[float, ...]], width: int) -> Floats:
+    """Rows of `width` numbers as a table with a line for each column."""
+    numbers = np.fromiter(chain.from_iterable(rows), np.float64)
+    return np.ascontiguousarray(numbers.reshape(-1, width).T)
 
 
 def count_of(columns: Columns, which: Count) -> Floats:
     """The column of one counter."""
-    return columns.counts[which]
+    line: Floats = columns.counts[which]
+    return line

@@ -7,6 +7,7 @@ floats would not be. Read at an instant, the sum is divided by that instant's ow
 """
 
 import math
+from collections.abc import Sequence
 
 # 2009-01-01 UTC. Older events lose bits, then vanish, 20 half-lives before it.
 ORIGIN_SECONDS = 1_230_768_000
@@ -34,9 +35,22 @@ def level(counter: int, half_life_days: int, at_seconds: int) -> float:
 
     Events still ahead of `at_seconds` count for more than one; the result is bounded.
     """
+    return _level(counter, *_position(at_seconds, half_life_days))
+
+
+def levels(counters: Sequence[int], at_seconds: int) -> list[float]:
+    """The decayed counts of counters with each half-life in turn, as of `at_seconds`."""
+    positions = [_position(at_seconds, days) for days in HALF_LIVES_DAYS]
+    repeated = len(counters) // len(positions)
+    return [
+        _level(counter, *position) if counter else 0.0
+        for counter, position in zip(counters, positions * repeated, strict=True)
+    ]
+
+
+def _level(counter: int, whole: int, step: int) -> float:
     if counter <= 0:
         return 0.0
-    whole, step = _position(at_seconds, half_life_days)
     shift = max(0, counter.bit_length() - 60)
     exponent = min(shift - whole, _EXPONENT_MAX - 60)
     return min(math.ldexp((counter >> shift) / _FRACTIONS[step], exponent), LEVEL_MAX)

@@ -6,60 +6,18 @@ often they bought, and how far apart (the mean of both orders of exchanging the 
 value). The three add up exactly; silence never lowers a risk, so its direction is always right.
 """
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.scoring.domain import mbg_nbd
-from services.scoring.domain.columns import Columns
+from services.scoring.domain.columns import Buyers
 from services.scoring.domain.models import Model, Typical
 
 Floats = NDArray[np.float64]
 _EDGE = 1e-9
 _DECIMALS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Contributions:
-    """Log-odds by signal; they add up to `total`. `gap` is the mean days between purchases."""
-
-    recency: Floats
-    frequency: Floats
-    rhythm: Floats
-    total: Floats
-    gap: Floats
-
-
-def contributions(columns: Columns, model: Model, horizon_days: int) -> Contributions:
-    """The split for many customers; nothing where nothing was ever bought."""
-
-    def logit(repeats: Floats, last: Floats, silent: Floats) -> Floats:
-        risk = mbg_nbd.no_purchase(model.buying, repeats, last, silent, horizon_days)
-        risk = np.clip(risk, _EDGE, 1.0 - _EDGE)
-        result: Floats = np.log(risk) - np.log1p(-risk)
-        return result
-
-    still = np.zeros_like(columns.silent)
-    repeats, gap = columns.repeats, np.full_like(still, model.typical.gap_days)
-    gap = np.where(repeats > 0, columns.last / np.maximum(repeats, 1.0), gap)
-    usual_repeats = np.full_like(still, max(model.typical.purchases - 1.0, 0.0))
-    usual_gap = np.full_like(still, model.typical.gap_days)
-
-    now = logit(repeats, columns.last, columns.silent)
-    fresh = logit(repeats, repeats * gap, still)
-    usual = logit(usual_repeats, usual_repeats * usual_gap, still)
-    more_often = logit(repeats, repeats * usual_gap, still)
-    wider = logit(usual_repeats, usual_repeats * gap, still)
-    bought = columns.purchases > 0
-    return Contributions(
-        recency=np.where(bought, now - fresh, 0.0),
-        frequency=np.where(bought, ((more_often - usual) + (fresh - wider)) / 2.0, 0.0),
-        rhythm=np.where(bought, ((wider - usual) + (fresh - more_often)) / 2.0, 0.0),
-        total=np.where(bought, now - usual, 0.0),
-        gap=gap,
-    )
 
 
 class Split(NamedTuple):
@@ -69,6 +27,44 @@ class Split(NamedTuple):
     frequency: float
     rhythm: float
     gap: float
+
+
+def contributions(buyers: Buyers, model: Model, horizon_days: int) -> list[Split]:
+    """The split for many customers; nothing where nothing was ever bought."""
+    bought, repeats = buyers.purchases > 0, buyers.repeats
+    usual_repeats = np.full_like(repeats, max(model.typical.purchases - 1.0, 0.0))
+    usual_gap = model.typical.gap_days
+    gap = np.where(repeats > 0, buyers.last / np.maximum(repeats, 1.0), usual_gap)
+    still = np.zeros_like(repeats)
+    now, fresh, usual, more_often, wider = _logits(
+        model,
+        np.array([repeats, repeats, usual_repeats, repeats, usual_repeats]),
+        np.array(
+            [
+                buyers.last,
+                repeats * gap,
+                usual_repeats * usual_gap,
+                repeats * usual_gap,
+                usual_repeats * gap,
+            ]
+        ),
+        np.array([buyers.silent, still, still, still, still]),
+        horizon_days,
+    )
+    recency = now - fresh
+    frequency = ((more_often - usual) + (fresh - wider)) / 2.0
+    rhythm = ((wider - usual) + (fresh - more_often)) / 2.0
+    split = np.where(bought, np.array([recency, frequency, rhythm]), 0.0)
+    return [Split(*row) for row in zip(*split.tolist(), gap.tolist(), strict=True)]
+
+
+def _logits(
+    model: Model, repeats: Floats, last: Floats, silent: Floats, horizon_days: int
+) -> Floats:
+    risk = mbg_nbd.no_purchase(model.buying, repeats, last, silent, horizon_days)
+    risk = np.minimum(np.maximum(risk, _EDGE), 1.0 - _EDGE)
+    result: Floats = np.log(risk) - np.log1p(-risk)
+    return result
 
 
 def drivers_of(split: Split, purchases: int, silent: int, typical: Typical) -> list[dict[str, Any]]:

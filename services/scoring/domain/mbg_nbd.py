@@ -10,12 +10,12 @@ q(t) = ((alpha + tx) / (alpha + tx + t))^(r + x).
 So the probability of no purchase in the next h days is S(t + h) / S(t), which grows with t: a
 mixture of constant hazards, some of them zero, has a falling hazard.
 
-Arrays are float64 of one length; only element-wise operations are used, so that a row's result
-does not depend on its neighbours.
+Arrays are float64 of one length, `silent` and horizons also tables with a column for each customer.
+Only element-wise operations are used, so that a row's result does not depend on its neighbours.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,8 @@ def no_purchase(
 
     `last` is the time of the last purchase, in days after the first one.
     """
-    now, then = _log_q(model, repeats, last, silent), _log_q(model, repeats, last, silent + horizon)
+    shape, rate = -(model.r + repeats), model.alpha + last
+    now, then = (shape * np.log1p(days / rate) for days in (silent, silent + horizon))
     left = _odds_left(model, repeats, now)
     result: Floats = (left + np.exp(then - now)) / (left + 1.0)
     return result
@@ -54,7 +55,8 @@ def no_purchase(
 
 def alive(model: MbgNbd, repeats: Floats, last: Floats, silent: Floats) -> Floats:
     """Probability that the customer has not left for good."""
-    result: Floats = 1.0 / (1.0 + _odds_left(model, repeats, _log_q(model, repeats, last, silent)))
+    log_q = -(model.r + repeats) * np.log1p(silent / (model.alpha + last))
+    result: Floats = 1.0 / (1.0 + _odds_left(model, repeats, log_q))
     return result
 
 
@@ -71,13 +73,28 @@ def expected_purchases(
     if model.a <= 0:
         result: Floats = shape / rate * days
         return result
-    nodes, weights = _leaving_nodes(model.a, model.b)
-    row = np.minimum(repeats, _REPEATS_TABULATED).astype(np.int64)
-    total = np.zeros_like(shape)
-    for node in range(_NODES):
-        p = nodes[node][row]
-        total = total + weights[node][row] * -np.expm1(-shape * np.log1p(p * days / rate)) / p
+    tabulated = np.minimum(repeats, _REPEATS_TABULATED).astype(np.int64)
+    lines = (_NODES, *(1 for _ in silent.shape[1:]), -1)
+    p, weight = (
+        table.take(tabulated, axis=1).reshape(lines) for table in _leaving_nodes(model.a, model.b)
+    )
+    at_nodes = weight * -np.expm1(-shape * np.log1p(p * days / rate)) / p
+    # Added in their order: that in which numpy sums an axis depends on the number of rows.
+    total: Floats = reduce(np.add, at_nodes)
     return alive(model, repeats, last, silent) * total
+
+
+def median_wait(
+    model: MbgNbd, repeats: Floats, last: Floats, silent: Floats, days: float
+) -> Floats:
+    """Days in which half of those have bought who buy within the next `days`.
+
+    Closed, because leaving scales the chance of buying alike for all horizons.
+    """
+    shape, rate = model.r + repeats, model.alpha + last + silent
+    none = np.exp(-shape * np.log1p(days / rate))
+    result: Floats = rate * np.expm1(-np.log((1.0 + none) / 2.0) / shape)
+    return result
 
 
 def log_likelihood(model: MbgNbd, repeats: Floats, last: Floats, observed: Floats) -> Floats:
@@ -120,11 +137,6 @@ def gradient(model: MbgNbd, repeats: Floats, last: Floats, observed: Floats) -> 
     by_a = both + left / a
     by_b = psi(b + repeats) - psi(b) + both + stayed / (b + repeats)
     return np.stack([r * by_r, alpha * by_alpha, a * by_a, b * by_b])
-
-
-def _log_q(model: MbgNbd, repeats: Floats, last: Floats, silent: Floats) -> Floats:
-    result: Floats = -(model.r + repeats) * np.log1p(silent / (model.alpha + last))
-    return result
 
 
 def _odds_left(model: MbgNbd, repeats: Floats, log_q: Floats) -> Floats:

@@ -1,12 +1,10 @@
 """From outcomes to the events that tell the world about them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from services.scoring.domain.assessing import Picture, Subject, pictures_of
 from services.scoring.domain.bands import Crossing
-from services.scoring.domain.columns import columns_of
-from services.scoring.domain.features import NO_WARMTH
 from services.scoring.domain.timeline import Outcome, Rules
 from shared.events.envelope import Event
 from shared.events.scoring import (
@@ -37,15 +35,14 @@ def news(outcomes: Sequence[Outcome], rules: Rules) -> list[Written]:
     return events
 
 
-def _pictures(outcomes: Sequence[Outcome], rules: Rules) -> list[Picture]:
+def _pictures(outcomes: Sequence[Outcome], rules: Rules) -> Iterator[Picture]:
     subjects = [
-        Subject(one.visit.customer_id, one.visit.as_of, one.currency, one.step.standing)
+        Subject(
+            one.visit.customer_id, one.visit.as_of, one.currency, one.step.standing, one.figures
+        )
         for one in outcomes
     ]
-    if not subjects:
-        return []
-    columns = columns_of([one.row for one in outcomes], len(NO_WARMTH))
-    return pictures_of(subjects, columns, rules.model, rules.horizon_days)
+    return pictures_of(subjects, rules.model, rules.horizon_days)
 
 
 def _events(outcome: Outcome, picture: Picture) -> list[Written]:

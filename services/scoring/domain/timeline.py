@@ -24,16 +24,15 @@ from services.scoring.domain.columns import (
     row_of,
 )
 from services.scoring.domain.decay import DAY_SECONDS, LATEST_SECONDS
-from services.scoring.domain.features import NO_WARMTH, CustomerState
+from services.scoring.domain.features import CustomerState
 from services.scoring.domain.models import Model
-from services.scoring.domain.scores import next_change, score
+from services.scoring.domain.scores import Figures, figures_of, next_change, score
 from services.scoring.domain.standing import Reading, Standing, Step, step
 from shared.ids import CustomerId
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # No instant of an assessment lies beyond this, whatever a shop's clock says.
 LATEST = EPOCH + timedelta(seconds=LATEST_SECONDS)
-Row = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +66,13 @@ class Visit(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """An assessed visit: what changed, when silence will change it next, and its row."""
+    """An assessed visit: what changed, when silence will change it next, and its figures."""
 
     visit: Visit
     step: Step
     next_review_at: datetime | None
     currency: str
-    row: Row
+    figures: Figures
 
 
 class _Reckoned(NamedTuple):
@@ -81,9 +80,23 @@ class _Reckoned(NamedTuple):
 
     visit: Visit
     currency: str
-    row: Row
-    reading: Reading
+    basis: Basis
+    figures: Figures
     due: int | None
+
+    def reading(self) -> Reading:
+        """What decisions need of the numbers."""
+        basis, figures = self.basis, self.figures
+        return Reading(
+            basis.purchases,
+            basis.silent,
+            basis.gap,
+            figures.risk,
+            figures.engagement,
+            figures.health,
+            figures.predicted_12m,
+            figures.tier,
+        )
 
 
 def assess(
@@ -107,10 +120,10 @@ def assess(
         before = None if one.visit.fresh else current.get(customer)
         absorbed = current.pop(one.visit.absorbs, None) if one.visit.absorbs else None
         inherited = absorbed.positions if absorbed is not None else NOWHERE
-        taken = step(before, one.reading, one.visit.as_of, inherited)
+        taken = step(before, one.reading(), one.visit.as_of, inherited)
         current[customer] = taken.standing
         upcoming = None if one.due is None else EPOCH + timedelta(seconds=one.due)
-        outcomes.append(Outcome(one.visit, taken, upcoming, one.currency, one.row))
+        outcomes.append(Outcome(one.visit, taken, upcoming, one.currency, one.figures))
     return outcomes
 
 
@@ -173,39 +186,20 @@ def _reckon(visits: Sequence[Visit], rules: Rules) -> list[_Reckoned]:
     if not visits:
         return []
     model = rules.model
-    currencies, bases, rows = [], [], []
-    for visit in visits:
-        seconds = int(visit.as_of.timestamp())
-        currency = main_currency(visit.state, model.currency or rules.currency)
-        basis = basis_of(visit.state, currency, seconds)
-        currencies.append(currency)
-        bases.append(basis)
-        rows.append(row_of(visit.state, basis, seconds, native=model.counts_in(currency)))
-    readings, changes = _numbers(bases, rows, rules)
-    dues = map(_due, visits, bases, changes)
-    return [_Reckoned(*each) for each in zip(visits, currencies, rows, readings, dues, strict=True)]
-
-
-def _numbers(
-    bases: Sequence[Basis], rows: Sequence[Row], rules: Rules
-) -> tuple[list[Reading], list[int]]:
-    """What decisions need of each row, and the day of silence that changes something."""
-    columns = columns_of(rows, len(NO_WARMTH))
-    scores = score(columns, rules.model, rules.horizon_days)
-    changes = next_change(columns, rules.model, rules.horizon_days, scores)
-    numbers = zip(
-        bases,
-        scores.risk.tolist(),
-        scores.engagement.tolist(),
-        scores.health.tolist(),
-        scores.predicted_12m.tolist(),
-        scores.tier.tolist(),
-        strict=True,
-    )
-    readings = [
-        Reading(basis.purchases, basis.silent, basis.gap, *others) for basis, *others in numbers
+    instants = [int(one.as_of.timestamp()) for one in visits]
+    currencies = [main_currency(one.state, model.currency or rules.currency) for one in visits]
+    bases = [
+        basis_of(one.state, currency, at)
+        for one, currency, at in zip(visits, currencies, instants, strict=True)
     ]
-    return readings, changes.tolist()
+    columns = columns_of(
+        row_of(one.state, basis, at, native=model.counts_in(currency))
+        for one, basis, at, currency in zip(visits, bases, instants, currencies, strict=True)
+    )
+    scores = score(columns, model, rules.horizon_days)
+    changes = next_change(columns, model, rules.horizon_days, scores).tolist()
+    dues, figures = map(_due, visits, bases, changes), figures_of(columns, scores)
+    return [_Reckoned(*each) for each in zip(visits, currencies, bases, figures, dues, strict=True)]
 
 
 def _due(visit: Visit, basis: Basis, silence: int) -> int | None:

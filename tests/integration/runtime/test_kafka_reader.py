@@ -129,3 +129,51 @@ async def test_the_last_position_is_told_to_kafka_before_leaving(kafka: Kafka) -
         await reader.commit({ours: position})
     await reader.stop()
     assert await committed(kafka, partition, None) == positions[-1]
+
+
+class AtOnce:
+    """A member that begins at the beginning."""
+
+    async def assigned(
+        self, partitions: frozenset[TopicPartition]
+    ) -> Mapping[TopicPartition, int | None]:
+        return dict.fromkeys(partitions, 0)
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        assert partitions is not None
+
+
+@pytest.mark.parametrize(("gather_seconds", "polls"), [(0.0, 3), (2.0, 1)])
+async def test_who_gathers_is_handed_what_came_meanwhile_at_once(
+    kafka: Kafka, gather_seconds: float, polls: int
+) -> None:
+    settings = RuntimeSettings(kafka=kafka.bootstrap, gather_seconds=gather_seconds)
+    log, topic = KafkaLog(settings), Topic(f"t-{random_event_id()}", "ingest", (), partitions=1)
+    await log.ensure_topics([topic])
+    writer = log.writer([topic])
+    reader = log.reader([topic.name], group=f"g-{topic.name}", member="a")
+    handed: list[int] = []
+    polled = asyncio.Event()
+
+    async def read() -> None:
+        while sum(handed) < 3:
+            for records in (await reader.poll(records_max=10, timeout_seconds=0.1)).values():
+                handed.append(len(records))
+            polled.set()
+
+    await reader.start(AtOnce())
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not reader.assignment():
+                await reader.poll(records_max=10, timeout_seconds=0.1)
+            reading = asyncio.create_task(read())
+            for number in range(3):
+                await writer.write([Outgoing(topic.name, b"k", b"%d" % number)])
+                while not gather_seconds and sum(handed) <= number:
+                    await polled.wait()
+                    polled.clear()
+            await reading
+    finally:
+        await reader.stop()
+        await writer.stop()
+    assert len(handed) == polls

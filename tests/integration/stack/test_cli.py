@@ -47,7 +47,17 @@ def assert_one_line(done: subprocess.CompletedProcess[str]) -> str:
 def test_help_lists_the_documented_commands() -> None:
     done = tenure("--help")
     assert done.returncode == 0
-    for command in ("up", "serve", "migrate", "keys", "dead-letters", "events", "doctor", "demo"):
+    for command in (
+        "up",
+        "serve",
+        "migrate",
+        "keys",
+        "dead-letters",
+        "events",
+        "doctor",
+        "demo",
+        "replay",
+    ):
         assert command in done.stdout
 
 

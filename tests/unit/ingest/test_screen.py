@@ -61,7 +61,7 @@ def test_an_event_of_every_type_in_its_plain_spelling_passes(kind: str) -> None:
     body = json.dumps(EXAMPLES[kind]).encode()
     passed = plain_events(body, is_batch=False)
     assert passed is not None
-    assert line_of(passed[0]) == to_line(ONE.validate_json(body, extra="forbid"))
+    assert line_of(passed.events[0]) == to_line(ONE.validate_json(body, extra="forbid"))
 
 
 @given(odd_events())
@@ -69,7 +69,7 @@ def test_what_passes_is_valid_and_its_line_is_that_of_the_full_look(event: dict[
     body = json.dumps(event).encode(errors="surrogatepass")
     passed = plain_events(body, is_batch=False)
     if passed is not None:
-        assert line_of(passed[0]) == to_line(ONE.validate_json(body, extra="forbid"))
+        assert line_of(passed.events[0]) == to_line(ONE.validate_json(body, extra="forbid"))
 
 
 @given(st.lists(odd_events(), min_size=1, max_size=3))
@@ -78,7 +78,7 @@ def test_so_it_is_in_a_batch(events: list[dict[str, Any]]) -> None:
     passed = plain_events(body, is_batch=True)
     if passed is not None:
         whole = BATCH.validate_json(body, extra="forbid").events
-        assert [line_of(one) for one in passed] == [to_line(one) for one in whole]
+        assert [line_of(one) for one in passed.events] == [to_line(one) for one in whole]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scoring.domain.decay import DAY_SECONDS, LEVEL_MAX, level, term
+from services.scoring.domain.decay import (
+    DAY_SECONDS,
+    HALF_LIVES_DAYS,
+    LEVEL_MAX,
+    level,
+    levels,
+    term,
+)
 from tests.unit.scoring.builders import quick
 
 AT = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())
@@ -23,6 +30,12 @@ def test_one_event_counts_one_now_and_half_a_half_life_later() -> None:
 def test_events_of_different_ages_add_up() -> None:
     counter = term(AT, 14) + term(AT - 14 * DAY_SECONDS, 14) + term(AT - 28 * DAY_SECONDS, 14)
     assert level(counter, 14, AT) == pytest.approx(1.75, rel=0.01)
+
+
+def test_counters_of_all_half_lives_are_read_at_once_as_one_by_one() -> None:
+    counters = [term(AT - 1_000, days) for days in HALF_LIVES_DAYS]
+    expected = [level(one, days, AT) for one, days in zip(counters, HALF_LIVES_DAYS, strict=True)]
+    assert levels([*counters, 0, 0, *counters], AT) == [*expected, 0.0, 0.0, *expected]
 
 
 @quick

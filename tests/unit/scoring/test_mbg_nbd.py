@@ -14,6 +14,7 @@ from services.scoring.domain.mbg_nbd import (
     expected_purchases,
     gradient,
     log_likelihood,
+    median_wait,
     no_purchase,
 )
 from tests.unit.scoring.builders import quick
@@ -67,6 +68,15 @@ def test_expected_purchases_agree_with_the_published_closed_form() -> None:
     assert ours == pytest.approx(published, rel=1e-9)
 
 
+def test_half_of_those_who_buy_within_a_year_have_bought_by_the_median() -> None:
+    for model in (MODEL, MbgNbd(1.5, 50.0, 0.0, 1.0)):
+        median = median_wait(model, REPEATS, LAST, SILENT, 365.0)
+        by_then, by_the_end = (
+            1.0 - no_purchase(model, REPEATS, LAST, SILENT, days) for days in (median, 365.0)
+        )
+        assert by_then == pytest.approx(by_the_end / 2.0, rel=1e-9)
+
+
 def test_the_gradient_is_that_of_the_likelihood() -> None:
     at = np.log([MODEL.r, MODEL.alpha, MODEL.a, MODEL.b])
     exact = gradient(MODEL, REPEATS, LAST, LAST + SILENT)
@@ -98,6 +108,7 @@ def test_extremes_stay_finite(repeats: int, last: float, silent: float) -> None:
             no_purchase(model, x, tx, t, 90.0),
             alive(model, x, tx, t),
             expected_purchases(model, x, tx, t, 365.0),
+            median_wait(model, x, tx, t, 365.0),
         ):
             assert np.all(np.isfinite(found))
             assert np.all(found >= 0)

@@ -1,0 +1,121 @@
+"""The verdicts on a request of calls: mapped to events, and judged like all others.
+
+Paths and bodies are those of the calls, so that who sent them understands what was wrong.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from services.ingest.domain import verdict
+from services.ingest.domain.flaws import FLAWS_MAX, Flaw
+from services.ingest.domain.segment.calls import Request
+from services.ingest.domain.segment.mapping import Mapped, Misread, map_call
+from services.ingest.domain.segment.values import written, written_bytes
+from services.ingest.domain.verdict import Accepted, Limits, Rejected, Unreadable, Verdicts
+
+_SHOWN_CHARS_MAX = 200
+
+
+class Rules(NamedTuple):
+    """What calls are held to: their number and size as they were sent, and the limits of the events
+    they become. `currency` is that of money that comes without one; empty when there is none."""
+
+    limits: Limits
+    calls_max: int = 2_500
+    call_bytes_max: int = 32_768
+    currency: str = ""
+
+
+def judge_calls(
+    request: Request, rules: Rules, body_bytes: int, now: datetime, new_id: Callable[[], str]
+) -> Verdicts:
+    """Judges every call of a request; raises `Unreadable` for more calls than may be.
+
+    `body_bytes` is the size of the whole request; `now` and `new_id` are as for `verdict.judge`.
+    """
+    if len(request.calls) > rules.calls_max:
+        detail = f"a request has at most {rules.calls_max} calls, not {len(request.calls)}"
+        raise Unreadable(400, detail)
+    # A small request cannot hold a large call.
+    sized = body_bytes > rules.call_bytes_max
+    mapped: dict[int, Mapped] = {}
+    rejected: list[Rejected] = []
+    for index, value in enumerate(request.calls):
+        if sized and _size(value) > rules.call_bytes_max:
+            one: Mapped | Misread = _oversized(rules)
+        else:
+            one = map_call(value, request, rules.currency)
+        if isinstance(one, Mapped):
+            mapped[index] = one
+        else:
+            rejected.append(_misread(index, one, request))
+    return _judged(mapped, rejected, request, rules.limits, now, new_id)
+
+
+def _judged(
+    mapped: dict[int, Mapped],
+    rejected: list[Rejected],
+    request: Request,
+    limits: Limits,
+    now: datetime,
+    new_id: Callable[[], str],
+) -> Verdicts:
+    if not mapped:
+        return Verdicts([], rejected)
+    body = written({"events": [one.event for one in mapped.values()]}).encode()
+    found = verdict.judge(body, replace(limits, events_max=len(mapped)), now, new_id)
+    places = list(mapped)
+    accepted = [Accepted(places[one.place], one.id, one.key, one.line) for one in found.accepted]
+    for one in found.rejected:
+        index = places[one.place]
+        rejected.append(_translated(one, index, mapped[index], request))
+    rejected.sort(key=lambda one: one.place)
+    return Verdicts(accepted, rejected)
+
+
+def _translated(one: Rejected, index: int, mapped: Mapped, request: Request) -> Rejected:
+    prefix = f"events.{one.place}"
+    errors = []
+    for error in one.errors:
+        inner = error["path"].removeprefix(prefix).removeprefix(".")
+        errors.append(_told(request, index, mapped.origin_of(inner), error["message"]))
+    return replace(one, place=index, errors=errors, body=_text(request.calls[index]))
+
+
+def _misread(index: int, one: Misread, request: Request) -> Rejected:
+    errors = [_told(request, index, flaw.path, flaw.message) for flaw in one.flaws]
+    shown = one.id if one.id is not None and one.id.isprintable() else None
+    return Rejected(
+        place=index,
+        id=shown[:_SHOWN_CHARS_MAX] if shown else None,
+        type=one.type,
+        reason=one.flaws[0].reason,
+        errors=errors[:FLAWS_MAX],
+        body=_text(request.calls[index]),
+    )
+
+
+def _told(request: Request, index: int, path: str, message: str) -> dict[str, str]:
+    return Flaw(path, message, "invalid_value").under(request.path_of(index))
+
+
+def _oversized(rules: Rules) -> Misread:
+    message = f"a call has at most {rules.call_bytes_max} bytes as JSON"
+    return Misread([Flaw("", message, "too_large")], None, None)
+
+
+def _size(value: Any) -> int:
+    try:
+        return written_bytes(value)
+    except RecursionError:
+        return 0  # nested that deep it is refused, or stands where nobody looks
+
+
+def _text(value: Any) -> str:
+    """What was sent, as JSON; empty when nested too deep to be written again."""
+    try:
+        return written(value)
+    except RecursionError:
+        return ""
