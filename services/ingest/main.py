@@ -9,9 +9,11 @@ from services.ingest.api.body import BodyLimits
 from services.ingest.api.door import Door, Intake
 from services.ingest.api.router import router
 from services.ingest.consumer import SUBSCRIPTIONS
+from services.ingest.domain.identity import Bounds
 from services.ingest.domain.segment.verdict import Rules
 from services.ingest.domain.verdict import Limits
 from services.ingest.handlers import keys
+from services.ingest.handlers.joining import IdentityRules
 from services.ingest.handlers.plans import InForce, following
 from services.ingest.jobs import JOBS
 from services.ingest.sender import open_sender
@@ -20,9 +22,12 @@ from shared.clock import SystemClock
 from shared.events.keys import Scope
 from shared.runtime.db import Database
 from shared.runtime.failpoints import FailPoints
+from shared.runtime.keyfile import load_key
 from shared.runtime.log import Log
 from shared.runtime.service import Service
 from shared.runtime.settings import RuntimeSettings
+
+KEY_FILE = "identity.key"
 
 
 def build(settings: IngestSettings | None = None) -> Service:
@@ -85,8 +90,25 @@ async def _open_intake(
                 settings.segment_event_bytes_max,
                 settings.segment_currency,
             ),
-            identity_links_max=settings.identity_links_max,
+            identity=_identity_rules(settings),
         )
+
+
+def _identity_rules(settings: IngestSettings) -> IdentityRules:
+    """What joins ids. The key of traits is asked for only where traits may join."""
+    secret = b""
+    if settings.identity_traits:
+        configured = settings.identity_traits_key
+        secret = load_key(
+            configured.get_secret_value() if configured is not None else None,
+            settings.data_dir / KEY_FILE,
+            "verified traits",
+        )
+    return IdentityRules(
+        Bounds(settings.identity_links_max, settings.identity_merges_per_day_max),
+        frozenset(settings.identity_traits),
+        secret,
+    )
 
 
 async def issue_key(scopes: Sequence[Scope], label: str) -> str:

@@ -1,8 +1,18 @@
 """The environment of ingest: `INGEST_*`. Every limit has its unit."""
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
+from pydantic import BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+from services.ingest.domain.traits import TraitKind
 from shared.runtime.settings import Field, RuntimeSettings, service_config
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
 
 
 class IngestSettings(RuntimeSettings):
@@ -57,6 +67,14 @@ class IngestSettings(RuntimeSettings):
     identity_rows_max: int = Field(1_000, ge=1)
     # Visitors that may belong to one customer; the link of a further one is refused and listed.
     identity_links_max: int = Field(1_000, ge=1)
+    # Merges of one customer a day (UTC) that events may cause; an operator's alias does not count.
+    identity_merges_per_day_max: int = Field(1_000, ge=1)
+    # Of `email,phone` those that the shop has verified before it tells them: customers who share
+    # one are one person. Default none.
+    identity_traits: Annotated[tuple[TraitKind, ...], NoDecode, BeforeValidator(_words)] = ()
+    # 32 bytes in base64, under which traits are digested; without it a key is made in
+    # `<data_dir>/identity.key` (mode 0600), which replicas on several machines cannot share.
+    identity_traits_key: SecretStr | None = None
 
     # How soon every process applies a tracking plan that another one activated.
     plan_refresh_seconds: float = Field(2.0, gt=0)

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 METADATA = sa.MetaData()
 
-# Known ids and absorbed ones never lead elsewhere; only the others are locked and updated.
+# Events move only visitors, and lock those alone; a known id moves with the whole table held.
 IDENTITIES = sa.Table(
     "identities",
     METADATA,
@@ -16,8 +16,18 @@ IDENTITIES = sa.Table(
     sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("linked_at", sa.DateTime(timezone=True)),
     sa.Column("linked_by", sa.Text),
+    sa.Column("parent_id", sa.Text),
+    sa.Column("barred", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("told_at", sa.DateTime(timezone=True)),
     sa.CheckConstraint(
-        "(canonical_id = id) = (linked_at IS NULL)", name="identities_linked_when_absorbed"
+        "(canonical_id = id) = (parent_id IS NULL)", name="identities_child_when_absorbed"
+    ),
+    sa.CheckConstraint(
+        "(parent_id IS NOT NULL AND NOT known) = (linked_at IS NOT NULL)",
+        name="identities_linked_by_event",
+    ),
+    sa.CheckConstraint(
+        "(linked_at IS NULL) = (linked_by IS NULL)", name="identities_link_is_whole"
     ),
     sa.Index(
         "identities_absorbed",
@@ -34,7 +44,58 @@ IDENTITY_CONFLICTS = sa.Table(
     sa.Column("kept_id", sa.Text, nullable=False),
     sa.Column("event_id", sa.Text, nullable=False),
     sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default="other_customer"),
     sa.Index("identity_conflicts_customer", "customer_id"),
+    sa.Index("identity_conflicts_newest", "seen_at", "anonymous_id", "customer_id"),
+)
+
+# What joins ids, and what once did: a row is in force until it is `ended_at`. Aliases in force are
+# read from here; a link by event is in `identities` too, a trait in `identity_traits`.
+MERGES = sa.Table(
+    "merges",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("through", sa.Text, nullable=False),
+    sa.Column("absorbed_id", sa.Text, nullable=False),
+    sa.Column("survivor_id", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("happened_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("digest", sa.LargeBinary),
+    sa.Column("ended_at", sa.DateTime(timezone=True)),
+    sa.Column("ended_by", sa.Text),
+    sa.Column("ended_because", sa.Text),
+    sa.CheckConstraint("(digest IS NULL) = (through IN ('event', 'alias'))", name="merges_traits"),
+    sa.CheckConstraint(
+        "(ended_at IS NULL) = (ended_by IS NULL) AND (ended_at IS NULL) = (ended_because IS NULL)",
+        name="merges_end_is_whole",
+    ),
+    sa.Index("merges_absorbed", "absorbed_id", "made_at"),
+    sa.Index("merges_survivor", "survivor_id", "made_at"),
+    sa.Index(
+        "merges_one_link_a_visitor",
+        "absorbed_id",
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL AND through = 'event'"),
+    ),
+    sa.Index(
+        "merges_one_alias_a_pair",
+        "absorbed_id",
+        "survivor_id",
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL AND through = 'alias'"),
+    ),
+)
+
+# Verified traits, as keyed digests alone. An undone one counts no more and is remembered.
+IDENTITY_TRAITS = sa.Table(
+    "identity_traits",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("customer_id", sa.Text, primary_key=True),
+    sa.Column("in_force", sa.Boolean, nullable=False),
+    sa.Index("identity_traits_customer", "customer_id"),
 )
 
 BUSINESS_TRACKING_PLANS = sa.Table(

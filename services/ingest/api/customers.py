@@ -1,19 +1,18 @@
 """Who is who: the ids that belong to one person."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Self
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import BaseModel
 
-from services.ingest.domain.naming import ID_CHARS_MAX
-from services.ingest.handlers.admit import MERGE_REASON
-from services.ingest.store import identities
+from services.ingest.api.parts import REASONS, CustomerInPath
+from services.ingest.domain.identity import Conflict, Refusal
+from services.ingest.store import conflicts, identities, merges
+from services.ingest.store.merges import Merge
 from shared.runtime.http import CanRead, Ctx, Problem
 
 router = APIRouter(prefix="/customers", tags=["customers"])
-# PostgreSQL's text cannot hold NUL.
-CustomerInPath = Annotated[str, Path(min_length=1, max_length=ID_CHARS_MAX, pattern=r"^[^\x00]*$")]
 
 
 class IdView(BaseModel):
@@ -25,25 +24,32 @@ class IdView(BaseModel):
 
 
 class LinkView(BaseModel):
-    """An id that leads to the canonical one. `merged` tells that it had events of its own, so that
-    the link was announced as a merge."""
+    """A merge in force: `id` belongs to `customer_id`. `merged` tells that it had events of its own
+    before. `event_id` is null for what an operator decided."""
 
     id: str
+    customer_id: str
+    merge_id: str
     linked_at: datetime
-    event_id: str
+    event_id: str | None
     reason: str
     merged: bool
 
 
 class ConflictView(BaseModel):
-    """An event named a visitor with a second customer, and the first link was kept; or with one who
-    has as many ids as may be, and `kept_id` is the visitor itself."""
+    """What was not linked: `anonymous_id` belongs to `kept_id`, perhaps itself, although an event
+    named it with `customer_id`."""
 
     anonymous_id: str
     customer_id: str
     kept_id: str
     event_id: str
+    reason: Refusal
     at: datetime
+
+    @classmethod
+    def of(cls, one: Conflict) -> Self:
+        return cls.model_validate(one, from_attributes=True)
 
 
 class IdentityView(BaseModel):
@@ -68,32 +74,26 @@ async def read_identity(context: Ctx, _: CanRead, customer_id: CustomerInPath) -
         canonical = found[customer_id].canonical_id
         together = await identities.together(session.driver, canonical, rows_max + 1)
         ids = together[:rows_max]
-        conflicts = await identities.contradictions(
-            session.driver, [one.id for one in ids], rows_max + 1
-        )
+        names = [one.id for one in ids]
+        against = await conflicts.of_ids(session.driver, names, rows_max + 1)
+        links = await merges.in_force(session.driver, names, rows_max + 1)
+    appeared = {one.id for one in ids if one.appeared or one.known}
     return IdentityView(
         customer_id=canonical,
         ids=[IdView(id=one.id, known=one.known, first_seen_at=one.first_seen_at) for one in ids],
-        links=[
-            LinkView(
-                id=one.id,
-                linked_at=one.linked_at,
-                event_id=one.linked_by,
-                reason=MERGE_REASON,
-                merged=one.appeared,
-            )
-            for one in ids
-            if one.linked_at is not None and one.linked_by is not None
-        ],
-        conflicts=[
-            ConflictView(
-                anonymous_id=one.anonymous_id,
-                customer_id=one.customer_id,
-                kept_id=one.kept_id,
-                event_id=one.event_id,
-                at=one.at,
-            )
-            for one in conflicts[:rows_max]
-        ],
-        truncated=max(len(together), len(conflicts)) > rows_max,
+        links=[_link(one, one.absorbed_id in appeared) for one in links[:rows_max]],
+        conflicts=[ConflictView.of(one) for one in against[:rows_max]],
+        truncated=max(len(together), len(against), len(links)) > rows_max,
+    )
+
+
+def _link(one: Merge, merged: bool) -> LinkView:
+    return LinkView(
+        id=one.absorbed_id,
+        customer_id=one.survivor_id,
+        merge_id=one.id,
+        linked_at=one.made_at,
+        event_id=one.cause,
+        reason=REASONS[one.through],
+        merged=merged,
     )

@@ -27,6 +27,7 @@ from services.ingest.domain.rate import Bucket
 from services.ingest.domain.segment.verdict import Rules
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
 from services.ingest.handlers import rehearsals
+from services.ingest.handlers.joining import IdentityRules
 from services.ingest.handlers.plans import InForce
 from services.ingest.handlers.receipt import default_time, receipt_time
 from services.ingest.sender import Busy, Sender
@@ -314,10 +315,10 @@ class Intake:
         burst_seconds: float,
         *,
         segment: Rules,
-        identity_links_max: int,
+        identity: IdentityRules,
     ) -> None:
         self._segment = segment
-        self.identity_links_max = identity_links_max  # the consumer's
+        self.identity = identity  # the consumer's
         self.sender = sender
         self.in_force = in_force
         self.body_limits = body_limits

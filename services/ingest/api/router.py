@@ -6,6 +6,7 @@ from services.ingest.api import (
     customers,
     events,
     keys,
+    merges,
     plan,
     rehearsals,
     rejections,
@@ -14,6 +15,6 @@ from services.ingest.api import (
 )
 
 router = APIRouter()
-for _part in (events, plan, replays, rejections, rehearsals, keys, customers):
+for _part in (events, plan, replays, rejections, rehearsals, keys, customers, merges):
     router.include_router(_part.router, prefix="/v1")
 router.include_router(segment.router)

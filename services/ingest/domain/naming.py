@@ -33,7 +33,7 @@ ILLEGAL_IDS = frozenset(
 
 def flaw_of(name: str) -> str | None:
     """Why `name` cannot stand for one person, or None. Zeros and dashes alone stand for nobody."""
-    if name.casefold() in ILLEGAL_IDS or not name.strip("0- "):
+    if name.strip().casefold() in ILLEGAL_IDS or not name.strip("0- "):
         return "this value stands for nobody in particular; leave the field out instead"
     if not name.isprintable():
         return "an id is made of printable characters"

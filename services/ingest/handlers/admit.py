@@ -1,23 +1,24 @@
 """Admits events: counts each once, finds out whose they are, and lets them go to everybody."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from services.ingest.domain import business, identity
-from services.ingest.domain.identity import Naming, Outcome, Resolved
+from services.ingest.domain.identity import Counts, Identity, Naming, Outcome, Resolved
 from services.ingest.domain.intake import class_of, payload_of
-from services.ingest.handlers import plans
+from services.ingest.domain.traits import Trait
+from services.ingest.handlers import joining, plans
 from services.ingest.handlers.opening import Received, Unreadable
-from services.ingest.store import business_keys, identities
+from services.ingest.handlers.telling import tell
+from services.ingest.store import business_keys, conflicts, identities, merges
 from services.ingest.store.business_keys import Claim
-from shared.events.engagement import CustomerMerged, CustomerMergedData
+from services.ingest.store.merges import End, Merge
+from shared.events.engagement import CustomerMerged
 from shared.events.envelope import Event
 from shared.ids import CustomerId, EventId, derived_event_id
 from shared.runtime import metrics
 from shared.runtime.db import Transaction
-
-SOURCE = "/ingest"
-MERGE_REASON = "one event named both ids"
 
 
 async def admit(
@@ -29,23 +30,58 @@ async def admit(
     """Publishes what is new, under the canonical id, each absorption before the event that told it.
 
     Repetitions by id never arrive here; repetitions by business key still tell who is who, but are
-    not published. Raises `ValueError` for an event that cannot be read: it becomes a dead letter.
+    not published. A trait joins customers right after the event that told it. Raises `ValueError`
+    for an event that cannot be read: it becomes a dead letter.
     """
     received = [_readable(one) for one in events]
     counted = await _claim(tx, received)
-    namings = [
-        Naming(one.id, one.event.customer_id, one.event.anonymous_id, one.received_at, leaves)
-        for one, leaves in zip(received, counted, strict=True)
-    ]
-    outcome = await _resolve(tx, namings)
-    for one, leaves, resolved in zip(received, counted, outcome.resolved, strict=True):
-        if resolved.absorbed is not None:
-            tx.publish(_merged(one, resolved, resolved.absorbed))
-        if leaves:
-            tx.publish(_admitted(one, resolved))
+    traits = await joining.new_traits(tx, received)
+    await (identities.own if traits else identities.share)(tx.driver)
+    for part in _parts(len(received), traits):
+        await _admit(tx, received[part], counted[part])
+        last = part.stop - 1
+        if last in traits:
+            await joining.join_by_traits(tx, received[last], traits[last])
     await plans.look_at(tx, [one for one, leaves in zip(received, counted, strict=True) if leaves])
     metrics.INTAKE_EVENTS.labels("duplicate").inc(counted.count(False))
     metrics.INTAKE_EVENTS.labels("admitted").inc(counted.count(True))
+
+
+def _parts(size: int, traits: Mapping[int, Sequence[Trait]]) -> Iterator[slice]:
+    """A batch in pieces, each of which ends with an event that tells a trait, or with the batch."""
+    start = 0
+    for place in sorted(traits):
+        yield slice(start, place + 1)
+        start = place + 1
+    if start < size:
+        yield slice(start, size)
+
+
+async def _admit(tx: Transaction, received: Sequence[Received], counted: Sequence[bool]) -> None:
+    namings = [
+        Naming(
+            one.id,
+            one.event.customer_id,
+            one.event.anonymous_id,
+            one.happened_at,
+            one.received_at,
+            leaves,
+        )
+        for one, leaves in zip(received, counted, strict=True)
+    ]
+    outcome = await _resolve(tx, namings)
+    await _log_merges(tx, received, outcome)
+    for one, leaves, resolved in zip(received, counted, outcome.resolved, strict=True):
+        if resolved.moves:
+            key = _key(one)
+            tell(tx, resolved.moves, key=key, cause=one.id, recorded_at=one.received_at)
+        if leaves:
+            tx.publish(_admitted(one, resolved))
+
+
+def _key(one: Received) -> str:
+    """What ids that follow from an event are derived from: two sources may use the same id."""
+    return f"{one.source} {one.id}"
 
 
 def _readable(one: Received | Unreadable) -> Received:
@@ -72,28 +108,80 @@ async def _resolve(tx: Transaction, namings: Sequence[Naming]) -> Outcome:
     2. Insert the ids never seen, in their order. Who loses that race has waited for the winner.
     3. Lock, in their order, the ids that may still change, and decide again on what is true now.
 
-    The number of ids that lead to one is not locked: replicas that link at once may pass its limit
-    by as many.
+    What a customer got already is not locked: replicas that link at once may pass a limit by as
+    many.
     """
     named = {name for one in namings for name in (one.customer_id, one.anonymous_id) if name}
     found = await identities.load(tx.driver, named)
-    links_max = tx.resources.identity_links_max
-    counting = identity.linking(found, namings)
-    links = await identities.links(tx.driver, counting, links_max) if counting else {}
-    outcome = identity.resolve(found, namings, links, links_max)
+    bounds = tx.resources.identity.bounds
+    counts = await _counts(tx, found, namings)
+    outcome = identity.resolve(found, namings, counts, bounds)
     fresh = {one.id: one for one in outcome.changed if one.id not in found}
     inserted = await identities.insert(tx.driver, list(fresh.values())) if fresh else set()
-    open_ids = {name for name, one in found.items() if not one.settled}
-    contested = open_ids | (fresh.keys() - inserted)
+    contested = {name for name, one in found.items() if not one.settled}
+    contested |= {one.id for one in outcome.changed} - inserted
     if contested:
         found |= await identities.lock(tx.driver, contested)
-        outcome = identity.resolve(found, namings, links, links_max)
+        outcome = identity.resolve(found, namings, counts, bounds)
     changed = [one for one in outcome.changed if not (one.id in inserted and fresh[one.id] == one)]
     if changed:
         await identities.update(tx.driver, changed)
     if outcome.conflicts:
-        await identities.keep_conflicts(tx.driver, outcome.conflicts)
+        await conflicts.keep(tx.driver, outcome.conflicts)
     return outcome
+
+
+async def _counts(
+    tx: Transaction, found: Mapping[str, Identity], namings: Sequence[Naming]
+) -> Counts:
+    """What those got already who may get a further id."""
+    getting = identity.linking(found, namings)
+    if not getting:
+        return Counts()
+    ids_max, merges_max = tx.resources.identity.bounds
+    canonical = {one.canonical_id for one in getting}
+    return Counts(
+        await identities.links(tx.driver, canonical, ids_max),
+        await identities.merges(tx.driver, getting, merges_max),
+    )
+
+
+async def _log_merges(tx: Transaction, received: Sequence[Received], outcome: Outcome) -> None:
+    """Writes down what began and what ended; what did both within the batch too."""
+    begun: dict[str, list[Merge]] = {}
+    ends: dict[str, End] = {}
+    for one, resolved in zip(received, outcome.resolved, strict=True):
+        for ordinal, move in enumerate(resolved.moves):
+            mine = begun.setdefault(move.id, [])
+            if move.left is not None and mine:
+                mine[-1] = replace(
+                    mine[-1],
+                    ended_at=one.received_at,
+                    ended_by=one.id,
+                    ended_because="corrected",
+                )
+            elif move.left is not None:
+                ends[move.id] = End(move.id, one.received_at, one.id)
+            if move.joined is not None:
+                mine.append(_merge(one, move.id, move.joined, ordinal))
+    if ends:
+        await merges.correct(tx.driver, ends.values())
+    if made := [merge for some in begun.values() for merge in some]:
+        await merges.insert(tx.driver, made)
+
+
+def _merge(one: Received, absorbed: str, survivor: str, ordinal: int) -> Merge:
+    """Its id is that of the event that announces it."""
+    return Merge(
+        id=derived_event_id(_key(one), CustomerMerged.type_name(), ordinal),
+        through="event",
+        absorbed_id=absorbed,
+        survivor_id=survivor,
+        cause=one.id,
+        made_by=one.source,
+        happened_at=one.happened_at,
+        made_at=one.received_at,
+    )
 
 
 def _admitted(one: Received, resolved: Resolved) -> Event:
@@ -110,17 +198,4 @@ def _admitted(one: Received, resolved: Resolved) -> Event:
         originaltime=one.original_time,
         schemaversion=event_class.VERSION,
         data=payload_of(one.event),
-    )
-
-
-def _merged(one: Received, resolved: Resolved, absorbed: str) -> CustomerMerged:
-    """Its id follows from source and id of the event: two sources may use the same event id."""
-    return CustomerMerged(
-        id=derived_event_id(f"{one.source} {one.id}", CustomerMerged.type_name()),
-        source=SOURCE,
-        subject=CustomerId(absorbed),
-        time=one.happened_at,
-        recordedtime=one.received_at,
-        cause=EventId(one.id),
-        data=CustomerMergedData(survivor_id=CustomerId(resolved.subject), reason=MERGE_REASON),
     )

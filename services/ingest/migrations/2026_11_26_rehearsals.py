@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "ingest_0004_rehearsals"
-down_revision = "ingest_0003_tracking_plan"
+revision = "ingest_0005_rehearsals"
+down_revision = "ingest_0004_identity"
 
 
 def upgrade() -> None:

@@ -1,36 +1,41 @@
-"""Identities: loaded, locked where something may still change, and saved, a batch at a time."""
+"""Identities: loaded, locked where something may still change, and saved, a batch at a time.
 
-from collections.abc import Collection, Iterable, Sequence
+Events move visitors, each of whom is a row to be locked. Joining or parting customers moves all
+ids of theirs, so whoever does that owns the whole: nobody else admits events meanwhile.
+"""
+
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import date
 from typing import Any, TypeAlias
 
 import asyncpg
 
-from services.ingest.domain.identity import Conflict, Identity
+from services.ingest.domain.identity import Getting, Identity
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-_COLUMNS = "id, canonical_id, first_seen_at, known, appeared, linked_at, linked_by"
+_FIELDS = tuple(one.name for one in fields(Identity))
+_COLUMNS = ", ".join(_FIELDS)
+_LOCK_NUMBER = zlib.crc32(b"ingest.identities")
+_SHARE = "SELECT pg_advisory_xact_lock_shared($1)"
+_OWN = "SELECT pg_advisory_xact_lock($1)"
 _LOAD = f"SELECT {_COLUMNS} FROM identities WHERE id = ANY($1::text[])"  # noqa: S608
 _LOCK = f"{_LOAD} ORDER BY id FOR UPDATE"
+_ROWS = """unnest($1::text[], $2::text[], $3::timestamptz[], $4::bool[], $5::bool[], $6::text[],
+                     $7::timestamptz[], $8::text[], $9::bool[], $10::timestamptz[])"""
 _INSERT = f"""
-INSERT INTO identities ({_COLUMNS})
-SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bool[], $5::bool[],
-                     $6::timestamptz[], $7::text[])
+INSERT INTO identities ({_COLUMNS}) SELECT * FROM {_ROWS}
 ON CONFLICT DO NOTHING RETURNING id
 """  # noqa: S608
-_UPDATE = """
+_UPDATE = f"""
 UPDATE identities SET canonical_id = one.canonical_id, known = one.known,
-       appeared = one.appeared, linked_at = one.linked_at, linked_by = one.linked_by
-FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bool[], $5::bool[],
-            $6::timestamptz[], $7::text[])
-  AS one (id, canonical_id, first_seen_at, known, appeared, linked_at, linked_by)
+       appeared = one.appeared, parent_id = one.parent_id, linked_at = one.linked_at,
+       linked_by = one.linked_by, barred = one.barred, told_at = one.told_at
+FROM {_ROWS} AS one ({_COLUMNS})
 WHERE identities.id = one.id
-"""
-_CONFLICTS = """
-INSERT INTO identity_conflicts (anonymous_id, customer_id, kept_id, event_id, seen_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608
 # Counted no further than may be.
 LINKS = """
 SELECT one.id, (
@@ -39,15 +44,42 @@ SELECT one.id, (
   )
 ) AS links FROM unnest($1::text[]) AS one (id)
 """
+_MERGES = """
+SELECT one.id, one.day, (
+  SELECT count(*) FROM (
+    SELECT FROM merges WHERE survivor_id = one.id AND through <> 'alias'
+      AND made_at >= one.day AND made_at < one.day + interval '1 day' LIMIT $3
+  )
+) AS merges FROM unnest($1::text[], $2::timestamptz[]) AS one (id, day)
+"""
 _TOGETHER = f"""
 SELECT {_COLUMNS} FROM identities WHERE id = $1 OR (canonical_id = $1 AND canonical_id <> id)
 ORDER BY id LIMIT $2
 """  # noqa: S608
-_CONTRADICTIONS = """
-SELECT anonymous_id, customer_id, kept_id, event_id, seen_at FROM identity_conflicts
-WHERE anonymous_id = ANY($1::text[]) OR customer_id = ANY($1::text[])
-ORDER BY anonymous_id, customer_id LIMIT $2
+_KNOWN = f"""
+SELECT {_COLUMNS} FROM identities
+WHERE known AND (id = ANY($1::text[]) OR (canonical_id = ANY($1::text[]) AND canonical_id <> id))
+ORDER BY id FOR UPDATE
+"""  # noqa: S608
+_FOLLOW = """
+UPDATE identities SET canonical_id = moved.canonical_id
+FROM unnest($1::text[], $2::text[]) AS moved (id, canonical_id)
+WHERE identities.parent_id = moved.id AND NOT identities.known
+  AND identities.canonical_id = ANY($3::text[]) AND identities.canonical_id <> identities.id
 """
+
+
+async def share(driver: Driver) -> None:
+    """No customers are joined or parted until this transaction ends."""
+    await driver.execute(_SHARE, _LOCK_NUMBER)
+
+
+async def own(driver: Driver) -> None:
+    """Nobody else admits events until this transaction ends: customers may be joined or parted.
+
+    To be asked for before any row of an identity is locked.
+    """
+    await driver.execute(_OWN, _LOCK_NUMBER)
 
 
 async def load(driver: Driver, ids: Collection[str]) -> dict[str, Identity]:
@@ -67,26 +99,24 @@ async def insert(driver: Driver, identities: Sequence[Identity]) -> set[str]:
     return {row["id"] for row in rows}
 
 
+async def update(driver: Driver, identities: Sequence[Identity]) -> None:
+    await driver.execute(_UPDATE, *_arrays(identities))
+
+
 async def links(driver: Driver, canonical_ids: Iterable[str], links_max: int) -> dict[str, int]:
     """How many ids lead to each of these, up to `links_max`."""
     return dict(await driver.fetch(LINKS, list(canonical_ids), links_max))
 
 
-async def update(driver: Driver, identities: Sequence[Identity]) -> None:
-    await driver.execute(_UPDATE, *_arrays(identities))
-
-
-async def keep_conflicts(driver: Driver, conflicts: Sequence[Conflict]) -> None:
-    """Remembers contradictions; of the same pair of ids only the first."""
-    ordered = sorted(conflicts, key=lambda one: (one.anonymous_id, one.customer_id))
-    await driver.execute(
-        _CONFLICTS,
-        [one.anonymous_id for one in ordered],
-        [one.customer_id for one in ordered],
-        [one.kept_id for one in ordered],
-        [one.event_id for one in ordered],
-        [one.at for one in ordered],
+async def merges(
+    driver: Driver, getting: Iterable[Getting], merges_max: int
+) -> dict[tuple[str, date], int]:
+    """How many ids each got on a day without an operator, up to `merges_max`."""
+    wanted = sorted({(one.customer_id, one.midnight) for one in getting})
+    rows = await driver.fetch(
+        _MERGES, [name for name, _ in wanted], [midnight for _, midnight in wanted], merges_max
     )
+    return {(row["id"], row["day"].date()): row["merges"] for row in rows}
 
 
 async def together(driver: Driver, canonical_id: str, rows_max: int) -> list[Identity]:
@@ -94,40 +124,20 @@ async def together(driver: Driver, canonical_id: str, rows_max: int) -> list[Ide
     return list(_by_id(await driver.fetch(_TOGETHER, canonical_id, rows_max)).values())
 
 
-async def contradictions(driver: Driver, ids: Collection[str], rows_max: int) -> list[Conflict]:
-    """The conflicts in which one of these ids takes part."""
-    rows = await driver.fetch(_CONTRADICTIONS, list(ids), rows_max)
-    return [
-        Conflict(
-            row["anonymous_id"], row["customer_id"], row["kept_id"], row["event_id"], row["seen_at"]
-        )
-        for row in rows
-    ]
+async def lock_known(driver: Driver, canonical_ids: Iterable[str]) -> dict[str, Identity]:
+    """The known ids that lead to any of these, themselves included."""
+    return _by_id(await driver.fetch(_KNOWN, sorted(set(canonical_ids))))
+
+
+async def follow(driver: Driver, moved: Mapping[str, str], left: Iterable[str]) -> None:
+    """The visitors of known ids lead where those lead now (`moved`); `left` is where they led."""
+    await driver.execute(_FOLLOW, list(moved), list(moved.values()), sorted(set(left)))
 
 
 def _by_id(rows: Sequence[asyncpg.Record]) -> dict[str, Identity]:
-    return {
-        row["id"]: Identity(
-            row["id"],
-            row["canonical_id"],
-            row["first_seen_at"],
-            row["known"],
-            row["appeared"],
-            row["linked_at"],
-            row["linked_by"],
-        )
-        for row in rows
-    }
+    return {row["id"]: Identity(*(row[name] for name in _FIELDS)) for row in rows}
 
 
 def _arrays(identities: Sequence[Identity]) -> tuple[list[Any], ...]:
     ordered = sorted(identities, key=lambda one: one.id)
-    return (
-        [one.id for one in ordered],
-        [one.canonical_id for one in ordered],
-        [one.first_seen_at for one in ordered],
-        [one.known for one in ordered],
-        [one.appeared for one in ordered],
-        [one.linked_at for one in ordered],
-        [one.linked_by for one in ordered],
-    )
+    return tuple([getattr(one, name) for one in ordered] for name in _FIELDS)

@@ -3,6 +3,10 @@
 import json
 from typing import Any
 
+from services.ingest.domain import bundle
+from shared.events.topics import RECEIVED
+from shared.runtime.log import Record
+from shared.testing.builders import NOON
 from shared.testing.harness import Running
 
 
@@ -35,3 +39,16 @@ async def tell(service: Running, *events: dict[str, Any]) -> None:
         reply = await post(service, event)
         assert reply.status_code == 202, reply.text
         await service.settle()
+
+
+def record_of(*events: dict[str, Any]) -> Record:
+    """What the door writes of events that it accepted at noon."""
+    lines = [json.dumps({k: v for k, v in one.items() if v is not None}).encode() for one in events]
+    header = bundle.header_line(
+        verdict="accepted",
+        source="/sources/k",
+        request="req_1",
+        received_at=NOON,
+        default_at=NOON,
+    )
+    return Record(RECEIVED.name, 0, 0, b"c-1", bundle.pack(header, lines))

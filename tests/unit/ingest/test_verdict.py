@@ -89,7 +89,7 @@ def test_all_flaws_of_an_event_are_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["null", "NULL", "undefined", "Anonymous", "0", "000", "", " ", "-1", "None", "guest",
+    "name", ["NULL", " null ", "undefined", "Anonymous", "0", "000", "", " ", "-1", "None", "guest",
              "00000000-0000-0000-0000-000000000000", "[object Object]", "NaN", "-"]
 )  # fmt: skip
 @pytest.mark.parametrize("field", ["customer_id", "anonymous_id"])
