@@ -96,7 +96,7 @@ class KeyRing:
         scopes = frozenset(implied for scope in data.scopes for implied in IMPLIED[scope])
         self._known[data.key_id] = _Known(
             data.secret_hash,
-            Caller(data.key_id, scopes, data.test),
+            Caller(data.key_id, scopes, data.test is True),
             data.revoked_at,
             data.expires_at,
             data.previous_hash,

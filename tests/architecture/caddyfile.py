@@ -1,8 +1,8 @@
 """Which service a path goes to, as deploy/Caddyfile says: as much of Caddy as that file uses.
 
-Inside its `route` block directives apply in the order written, and `respond` and the snippet `to`, a
-reverse proxy, end the request. Path matchers: exact; `/prefix*`; `*suffix`; otherwise a glob whose `*` stops at
-slashes.
+Inside its `route` block directives apply in the order written, and `respond` and the snippet `to`,
+a reverse proxy, end the request. Path matchers: exact; `/prefix*`; `*suffix`; otherwise a glob
+whose `*` stops at slashes.
 """
 
 import re
