@@ -37,7 +37,7 @@ async def left(service: Running) -> dict[str, Any]:
     roots = {
         row["customer_id"]: links.get(row["customer_id"], row["customer_id"]) for row in states
     }
-    assert {key.decode() for key, there in live.items() if there} == set(customers)
+    assert {key for key, there in live.items() if there} == {one.encode() for one in customers}
     assert set(roots.values()) == set(customers)
     return {
         "roots": roots,
