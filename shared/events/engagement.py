@@ -228,7 +228,7 @@ class CustomerUnmergedData(IntakeData):
     survivor_id: CustomerName
     reason: Line
     joins: CustomerName | None = None
-    together: bool = False
+    together: bool | None = None
 
 
 class CustomerUnmerged(Event):

@@ -58,5 +58,5 @@ def _parting(left: str, move: Move, leads_to: Mapping[str, str]) -> CustomerUnme
         survivor_id=CustomerId(left),
         reason=move.why,
         joins=CustomerId(now) if now != move.id else None,
-        together=leads_to.get(left, left) == now,
+        together=True if leads_to.get(left, left) == now else None,
     )

@@ -161,7 +161,7 @@ class Planner:
             # Where it goes is told here: heard of between the two, it is not taken to be alone.
             data = event.data
             joins = data.joins or absorbed
-            self._lead(event, absorbed, joins, at, left=survivor, whole=data.together)
+            self._lead(event, absorbed, joins, at, left=survivor, whole=data.together is True)
         for held, parent in sorted(self.world.held.items()):
             if self._fits(held, parent):
                 self._lead(event, held, parent, at)
