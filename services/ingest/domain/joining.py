@@ -69,7 +69,12 @@ class Regrouped(NamedTuple):
 def regroup(
     identities: Iterable[Identity], canonical: Mapping[str, str], at: datetime, why: str
 ) -> Regrouped:
-    """Makes known ids lead to their canonical ones, straight, as of `at`."""
+    """Makes known ids lead to their canonical ones, straight, as of `at`.
+
+    The moves are in an order in which there is never a circle, and never a part of a person by
+    itself: who changes sides, who leaves for good, who leaves to stand for the others, who joins
+    (first those who stood for a person before), and who only follows one of these.
+    """
     changed: list[Identity] = []
     moves: list[Move] = []
     for one in sorted(identities, key=lambda each: each.id):
@@ -81,4 +86,19 @@ def regroup(
         told = max(at, one.told_at or at)
         changed.append(replace(one, canonical_id=leads_to, parent_id=joined, told_at=told))
         moves.append(Move(one.id, one.parent_id, joined, told, why))
-    return Regrouped(changed, moves)
+    return Regrouped(changed, _in_turn(moves, canonical))
+
+
+def _in_turn(moves: Sequence[Move], canonical: Mapping[str, str]) -> list[Move]:
+    # New roots, and who stood for the same person before them.
+    heirs = {move.id: move.left for move in moves if canonical.get(move.left or "") == move.id}
+    stood_before = set(heirs.values())
+
+    def turn(move: Move) -> tuple[int, str]:
+        if move.left is None:
+            return (3 if move.id in stood_before else 4), move.id
+        if move.joined is not None:
+            return (5 if canonical.get(move.left) == move.joined else 0), move.id
+        return (2 if move.id in heirs else 1), move.id
+
+    return sorted(moves, key=turn)

@@ -63,8 +63,22 @@ def test_only_who_leads_elsewhere_is_told_and_never_of_a_time_before() -> None:
 
     assert first.moves == [Move("a", None, "b", later, "an alias")]
     assert second.moves == [
-        Move("a", "b", "c", later, "an alias"),
         Move("b", None, "c", AT, "an alias"),
+        Move("a", "b", "c", later, "an alias"),
+    ]
+
+
+def test_who_stands_for_a_person_anew_is_told_before_who_did_joins() -> None:
+    ids = known("a", "b", "c")
+    shared = regroup(ids.values(), dict.fromkeys("abc", "a"), AT, "a trait")
+    ids |= {one.id: one for one in shared.changed}
+
+    swapped = regroup(ids.values(), dict.fromkeys("abc", "b"), AT, "an alias")
+
+    assert swapped.moves == [
+        Move("b", "a", None, AT, "an alias"),
+        Move("a", None, "b", AT, "an alias"),
+        Move("c", "a", "b", AT, "an alias"),
     ]
 
 
