@@ -190,8 +190,9 @@ def _claims(
     """Events that name a linked visitor before the one that links it."""
     for naming in namings:
         visitor = identities.get(naming.anonymous_id or "")
-        names_both = naming.customer_id is not None and visitor is not None
-        if names_both and _claims_first(naming, visitor):
+        if visitor is None or naming.customer_id is None:
+            continue
+        if _claims_first(naming, visitor):
             yield naming, visitor
 
 
