@@ -69,6 +69,10 @@ class IngestSettings(RuntimeSettings):
     identity_links_max: int = Field(1_000, ge=1)
     # Merges of one customer a day (UTC) that events may cause; an operator's alias does not count.
     identity_merges_per_day_max: int = Field(1_000, ge=1)
+    # Links of one visitor a day (UTC) by events, each of an earlier event than the one before.
+    identity_moves_per_day_max: int = Field(100, ge=1)
+    # Conflicts of one id that are kept and listed; a till is in conflict with everybody.
+    identity_conflicts_per_id_max: int = Field(100, ge=1)
     # Of `email,phone` those that the shop has verified before it tells them: customers who share
     # one are one person. Default none.
     identity_traits: Annotated[tuple[TraitKind, ...], NoDecode, BeforeValidator(_words)] = ()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from services.ingest.domain.identity import Identity, Move
+from services.ingest.domain.identity import BY_EVENT, Identity, Move
 
 
 class Alias(NamedTuple):
@@ -25,6 +25,17 @@ class Holding(NamedTuple):
 
     customer_id: str
     digest: bytes
+
+
+def firsts(told: Iterable[Holding], held: Iterable[bytes]) -> list[Holding]:
+    """Of what is told, in order, that which nobody had before (`held` are the traits of others): it
+    joins nobody yet."""
+    taken, found = set(held), list[Holding]()
+    for holding in told:
+        if holding.digest not in taken:
+            taken.add(holding.digest)
+            found.append(holding)
+    return found
 
 
 def persons(
@@ -57,6 +68,35 @@ def _end(leads: dict[str, str], one: str) -> str:
 
 def _unite(leads: dict[str, str], one: str, other: str) -> None:
     leads[_end(leads, one)] = _end(leads, other)
+
+
+class Link(NamedTuple):
+    """The event that links a visitor to a customer, and when it happened."""
+
+    customer: Identity
+    event_id: str
+    happened_at: datetime
+
+
+def release(one: Identity, link: Link | None, at: datetime) -> tuple[Identity, Move | None]:
+    """An id that aliases alone had made known, and that none names any more, is a visitor as it was
+    before: with the `link` that it had."""
+    assert one.alias_only, "what an event named as a customer stays one"
+    assert not one.absorbed, "neither aliases nor traits join it"
+    visitor = replace(one, known=False, alias_only=False)
+    if link is None:
+        return visitor, None
+    told = max(at, one.told_at or at)
+    visitor = replace(
+        visitor,
+        canonical_id=link.customer.canonical_id,
+        parent_id=link.customer.id,
+        linked_at=link.happened_at,
+        linked_by=link.event_id,
+        barred=False,
+        told_at=told,
+    )
+    return visitor, Move(one.id, None, link.customer.id, told, BY_EVENT)
 
 
 class Regrouped(NamedTuple):

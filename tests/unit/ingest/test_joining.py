@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.identity import Identity, Move
-from services.ingest.domain.joining import Alias, Holding, persons, regroup
+from services.ingest.domain.joining import Alias, Holding, firsts, persons, regroup
 
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 Fact: TypeAlias = Alias | Holding
@@ -45,6 +45,12 @@ def test_customers_who_share_a_trait_are_one_also_over_a_third() -> None:
     ]
 
     assert persons("abcd", [], holdings) == {"a": "a", "b": "a", "c": "a", "d": "d"}
+
+
+def test_a_trait_joins_nobody_yet_that_nobody_had_before_in_the_table_or_in_the_batch() -> None:
+    told = [Holding("a", E_MAIL), Holding("b", PHONE), Holding("b", E_MAIL), Holding("c", b"new")]
+
+    assert firsts(told, [PHONE]) == [Holding("a", E_MAIL), Holding("c", b"new")]
 
 
 def test_facts_about_others_connect_nobody() -> None:
