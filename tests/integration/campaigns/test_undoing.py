@@ -87,7 +87,10 @@ async def rows(service: Running) -> dict[str, list[tuple[Any, ...]]]:
 
 def named(told: Sequence[Event]) -> list[Event]:
     """With ids of their own, so that two runs can be compared."""
-    return [one.model_copy(update={"id": f"{one.type}-{one.time}"}) for one in told]
+    return [
+        one.model_copy(update={"id": f"{one.type} {one.alias or one.subject} {one.time}"})
+        for one in told
+    ]
 
 
 async def kept(url: str, told: Sequence[Event], size: int) -> tuple[Any, list[Any]]:
