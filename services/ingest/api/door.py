@@ -231,7 +231,7 @@ def _refusals(
     rejected: Sequence[Rejected],
     first: Callable[..., bytes],
     settings: Any,
-    traced: Sequence[tuple[str, bytes]],
+    traced: tuple[tuple[str, bytes], ...],
 ) -> Iterator[Outgoing]:
     for named, several in bundle.refused_by_source(own, rejected):
         head = first(verdict="rejected", source=named)
