@@ -80,6 +80,9 @@ async def _open_intake(
             write_bytes_max=settings.write_bytes_max,
             write_seconds_max=settings.acknowledgement_seconds_max,
             close_seconds_max=settings.drain_seconds,
+            strangers_bytes_max=max(
+                settings.strangers_in_flight_bytes_max, 4 * settings.segment_request_bytes_max
+            ),
         ) as sender,
     ):
         yield Intake(
@@ -93,6 +96,7 @@ async def _open_intake(
                 settings.segment_events_per_request_max,
                 settings.segment_event_bytes_max,
                 settings.segment_currency,
+                settings.segment_clock_skew_hours_max * 3_600,
             ),
             identity=rules,
         )
