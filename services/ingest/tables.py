@@ -98,7 +98,7 @@ IDENTITY_TRAITS = sa.Table(
     sa.Index("identity_traits_customer", "customer_id"),
 )
 
-BUSINESS_TRACKING_PLANS = sa.Table(
+TRACKING_PLANS = sa.Table(
     "tracking_plans",
     METADATA,
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
@@ -135,7 +135,7 @@ PLAN_OBSERVED = sa.Table(
     sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
 )
 
-KEYS = sa.Table(
+BUSINESS_KEYS = sa.Table(
     "business_keys",
     METADATA,
     sa.Column("kind", sa.Text, primary_key=True),
