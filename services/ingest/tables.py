@@ -102,7 +102,7 @@ IDENTITY_TRAIT_KEY = sa.Table(
     sa.CheckConstraint("sole", name="identity_trait_key_only_one"),
 )
 
-BUSINESS_TRACKING_PLANS = sa.Table(
+TRACKING_PLANS = sa.Table(
     "tracking_plans",
     METADATA,
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
@@ -139,7 +139,7 @@ PLAN_OBSERVED = sa.Table(
     sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
 )
 
-KEYS = sa.Table(
+BUSINESS_KEYS = sa.Table(
     "business_keys",
     METADATA,
     sa.Column("kind", sa.Text, primary_key=True),

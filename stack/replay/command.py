@@ -18,7 +18,7 @@ from stack.addresses import noted
 from stack.demo.display import Display
 from stack.errors import StackError
 from stack.options import DATA_DIR, Clock, DataDir
-from stack.replay.journal import Journal, Progress
+from stack.replay.journal import REMEMBERED, Journal, Progress
 from stack.replay.mapping import ColumnMapping, read_mapping
 from stack.replay.records import Format, Source, open_source
 from stack.replay.sending import Destination, send, validate
@@ -54,7 +54,7 @@ def replay(  # noqa: PLR0913 — the command's options
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the rows, here.")] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="From the beginning; each event still counts once.")
+        bool, typer.Option("--restart", help=f"From the beginning. {REMEMBERED}")
     ] = False,
     clock: Annotated[
         Clock | None, typer.Option(help="Refuse a stack that runs on the other clock.")
@@ -62,7 +62,7 @@ def replay(  # noqa: PLR0913 — the command's options
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Send a file of events through the public door. What was sent and did not end goes on where it
-    was when the same command is given again; with the same key each event counts once."""
+    was when the same command is given again; with the same key no event counts twice by that."""
     columns = _mapping_of(mapping, maps or (), sets or (), timezone, time_format)
     source = open_source(file, kind, columns, delimiter)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)

@@ -1,7 +1,7 @@
 """How far a replay has come, kept beside the data, so that whatever ended it, the next goes on.
 
 The note is written after the answers of what it counts. A replay that dies in between sends those
-rows once more, with the same ids, and ingest counts them once.
+rows once more, with the same ids, and ingest, which knows them for weeks, counts them once.
 """
 
 import hashlib
@@ -18,6 +18,11 @@ from stack.replay.mapping import Flaw
 from stack.replay.records import Record
 
 FOLDER = "replays"
+# Ingest forgets the ids of events then, and the business keys of orders, refunds and tickets never.
+REMEMBERED = (
+    "What ingest got within its INBOX_RETENTION_DAYS (30) counts once, orders, refunds and "
+    "tickets always; other older events count again."
+)
 _BLOCK_BYTES = 1 << 20
 
 
@@ -106,5 +111,5 @@ def _noted(note_path: Path, path: Path) -> Progress:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StackError(
             f"{note_path} cannot be read ({type(error).__name__}).",
-            "Use --restart: all is sent again, and each event still counts once.",
+            f"Use --restart: all is sent again. {REMEMBERED}",
         ) from error

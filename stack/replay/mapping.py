@@ -90,11 +90,12 @@ class ColumnMapping:
     def _instant(self, value: Any, column: str) -> str:
         try:
             at = self._read_instant(value)
+            if at.tzinfo is None:
+                at = at.replace(tzinfo=self.zone)
+            at = at.astimezone(UTC)  # files mark "none" and "for ever" by the ends of the calendar
         except (ValueError, OverflowError, OSError) as error:
             raise BadRow(column, "occurred_at", f"is no time: {error}") from None
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=self.zone)
-        return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return at.isoformat().replace("+00:00", "Z")
 
     def _read_instant(self, value: Any) -> datetime:
         if isinstance(value, _Moment):

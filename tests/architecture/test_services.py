@@ -57,6 +57,14 @@ async def complaints_about(build: Build, database_url: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SERVICES)
+def test_every_table_is_found_under_its_own_name(name: str) -> None:
+    tables = importlib.import_module(f"services.{name}.tables")
+    named = {key: one.name for key, one in vars(tables).items() if isinstance(one, sa.Table)}
+
+    assert named == {one.upper(): one for one in tables.METADATA.tables}
+
+
+@pytest.mark.parametrize("name", SERVICES)
 async def test_every_route_refuses_who_has_no_key_or_one_of_another_scope(
     name: str, database_url: str
 ) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from services.ingest.domain import hostile
+from services.ingest.domain.checks import Allowance, Checker, checker_of, too_many
 from services.ingest.domain.flaws import Flaw
 from services.ingest.domain.intake import may_be_posted
-from services.ingest.domain.schema import Checker, Errors, Inspection, checker_of
+from services.ingest.domain.schema import Errors, Inspection
 
 Mode = Literal["allow", "warn", "reject"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -39,13 +40,16 @@ class Plan:
         planned = self.types.get(kind)
         return planned.mode if planned is not None else self.unplanned
 
-    def violations(self, kind: str, line: bytes) -> list[Flaw]:
-        """What is wrong with an event, given as compact JSON, whatever the mode."""
+    def violations(self, kind: str, line: bytes, allowance: Allowance) -> list[Flaw]:
+        """What is wrong with an event, given as compact JSON, whatever the mode. The allowance is
+        that of all events of a request."""
         planned = self.types.get(kind)
         if planned is None:
             message = "an event type that is not in the tracking plan"
             return [Flaw("type", message, "plan_violation", UNPLANNED, "type")]
-        return planned.checker.flaws(json.loads(line)["data"])
+        if allowance.is_spent:
+            return [too_many()]
+        return planned.checker.flaws(json.loads(line)["data"], allowance)
 
 
 def complaints(document: Any) -> Errors:

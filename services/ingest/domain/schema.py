@@ -1,24 +1,17 @@
-"""JSON Schema for tracking plans: the one file that knows the library.
+"""JSON Schema for tracking plans: which schemas a plan may hold.
 
-A subset of draft 2020-12 that costs a bounded time whatever is posted: no references (so nothing is
-fetched and nothing recurs), few alternatives, and patterns for the linear-time engine of pydantic
-alone. A keyword outside the subset is refused, so that no rule is ever silently without effect.
+A subset of draft 2020-12 whose cost can be bounded: no references (so nothing is fetched and
+nothing recurs), few alternatives, and patterns for the linear-time engine of pydantic alone. A
+keyword outside the subset is refused, so that no rule is ever silently without effect.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import islice
 from math import isfinite, prod
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
 from pydantic_core import SchemaError, SchemaValidator, core_schema
-
-from services.ingest.domain.flaws import FLAWS_MAX, Flaw
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
@@ -30,34 +23,11 @@ PATTERN_CHARS_MAX = 200
 # Of all counts in a pattern, such as {2,50}, multiplied: the engine writes repetitions out.
 REPETITIONS_MAX = 100
 ENUM_MAX = 500
-# Values of one event times the alternatives of its schema; about six microseconds each.
-VALUES_MAX = 50_000
 _ERRORS_MAX = 20
-_FIELD_CHARS_MAX = 300
-_BRANCHING = frozenset({"anyOf", "oneOf", "allOf"})
+BRANCHING = frozenset({"anyOf", "oneOf", "allOf"})
 _COUNTED = re.compile(r"\{(\d+)?,?(\d+)?\}")
 
 Errors = list[dict[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Checker:
-    """A schema ready to check with. `alternatives` is how often it may look at the same value."""
-
-    validator: Draft202012Validator
-    alternatives: int
-
-    def flaws(self, data: Any) -> list[Flaw]:
-        """How the `data` of an event breaks the schema, at most `FLAWS_MAX`, without its values."""
-        if _values(data, VALUES_MAX) * (1 + self.alternatives) > VALUES_MAX:
-            message = "has more values than the tracking plan can check"
-            return [Flaw("data", message, "plan_violation", "size", "data")]
-        return [_flaw(error) for error in islice(self.validator.iter_errors(data), FLAWS_MAX)]
-
-
-def checker_of(schema: Mapping[str, Any]) -> Checker:
-    """The checker of a schema without complaints."""
-    return Checker(_Bounded(_prepared(schema)), _alternatives(schema))
 
 
 class Inspection:
@@ -110,7 +80,7 @@ class Inspection:
                 self._schema(value, path, depth + 1)
         elif keyword == "properties":
             self._properties(value, path, depth)
-        elif keyword in _BRANCHING:
+        elif keyword in BRANCHING:
             self._alternatives(value, path, depth)
         else:
             self._complain(
@@ -174,7 +144,7 @@ def _bad_pattern(value: Any) -> str | None:
     if prod(counts) > REPETITIONS_MAX:
         return f"repeats more than {REPETITIONS_MAX} times"
     try:
-        _regex(value)
+        regex(value)
     except SchemaError as error:
         reason = str(error).strip().splitlines()[-1].strip().removeprefix("error: ")
         return f"not a pattern of the linear-time engine: {reason[:200]}"
@@ -208,155 +178,6 @@ _PLAIN: Mapping[str, Callable[[Any], str | None]] = {
 
 
 @lru_cache(maxsize=1_000)
-def _regex(pattern: str) -> SchemaValidator:
+def regex(pattern: str) -> SchemaValidator:
+    """A pattern of the linear-time engine; raises `SchemaError` for what is none."""
     return SchemaValidator(core_schema.str_schema(pattern=pattern, strict=True))
-
-
-class _Values(list[Any]):
-    """The values of an `enum`, found by hash: a list of thousands may be checked against them."""
-
-    def __init__(self, values: Sequence[Any]) -> None:
-        super().__init__(values)
-        self.keys = frozenset(_key(one) for one in values if not isinstance(one, dict | list))
-
-
-def _key(value: Any) -> tuple[bool, Any]:
-    """Tells 1 from true, which Python does not, and 1 not from 1.0, as JSON Schema says."""
-    return isinstance(value, bool), value
-
-
-def _prepared(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_prepared(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: _Values(value) if name == "enum" and isinstance(value, list) else _prepared(value)
-        for name, value in schema.items()
-    }
-
-
-def _alternatives(schema: Any) -> int:
-    if isinstance(schema, list):
-        return sum(_alternatives(one) for one in schema)
-    if not isinstance(schema, dict):
-        return 0
-    return sum(
-        _alternatives(value)
-        + (len(value) if name in _BRANCHING and isinstance(value, list) else 0)
-        + (name == "not")
-        for name, value in schema.items()
-    )
-
-
-def _values(data: Any, values_max: int) -> int:
-    """How many values there are in it, not counted further than a bound."""
-    waiting = [data]
-    number = 0
-    while waiting and number <= values_max:
-        one = waiting.pop()
-        number += 1
-        if isinstance(one, dict):
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
-    return number
-
-
-def _enum(
-    _validator: Any, values: _Values, instance: Any, _schema: Any
-) -> Iterator[ValidationError]:
-    if isinstance(instance, dict | list) or _key(instance) not in values.keys:
-        yield ValidationError("enum")
-
-
-def _pattern(
-    _validator: Any, pattern: str, instance: Any, _schema: Any
-) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not _regex(pattern).isinstance_python(instance):
-        yield ValidationError("pattern")
-
-
-def _required(
-    _validator: Any, names: Sequence[str], instance: Any, _schema: Any
-) -> Iterator[ValidationError]:
-    if isinstance(instance, dict):
-        for name in names:
-            if name not in instance:
-                yield ValidationError("required", path=[name])
-
-
-def _additional(
-    validator: Any, allowed: Any, instance: Any, schema: Mapping[str, Any]
-) -> Iterator[ValidationError]:
-    if allowed is True or not isinstance(instance, dict):
-        return
-    known = schema.get("properties", {})
-    for name in instance:
-        if name not in known:
-            if allowed is False:
-                yield ValidationError("additionalProperties", path=[name])
-            else:
-                yield from validator.descend(instance[name], allowed, path=name)
-
-
-# The library's own would match by backtracking, and name in a message what should be in a path.
-_Bounded: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    {
-        "enum": _enum,
-        "pattern": _pattern,
-        "required": _required,
-        "additionalProperties": _additional,
-    },
-)
-
-
-def _flaw(error: ValidationError) -> Flaw:
-    path = ".".join(["data", *(str(part) for part in error.absolute_path)])
-    rule = str(error.validator)
-    return Flaw(path, _message(rule, error.validator_value), "plan_violation", rule, _field(error))
-
-
-def _field(error: ValidationError) -> str:
-    """The place in the plan: as many as the schema has, whatever names and indexes are posted."""
-    parts = ["data"]
-    steps = iter(error.absolute_schema_path)
-    for step in steps:
-        if step == "properties":
-            parts.append(str(next(steps)))
-        elif step in {"items", "additionalProperties"}:
-            parts.append("*")
-        elif step in _BRANCHING:
-            next(steps, None)
-    if error.validator == "required":
-        parts.append(str(error.absolute_path[-1]))
-    return ".".join(parts)[:_FIELD_CHARS_MAX]
-
-
-def _message(rule: str, value: Any) -> str:
-    if rule == "type":
-        return f"must be of type {' or '.join(value if isinstance(value, list) else [value])}"
-    return _MESSAGES.get(rule, "breaks the rule {rule}").format(rule=rule, value=str(value)[:200])
-
-
-_MESSAGES = {
-    "required": "required by the tracking plan",
-    "additionalProperties": "not in the tracking plan",
-    "enum": "must be one of the values of the tracking plan",
-    "const": "must be the value of the tracking plan",
-    "pattern": "must match {value}",
-    "minimum": "must be at least {value}",
-    "maximum": "must be at most {value}",
-    "exclusiveMinimum": "must be more than {value}",
-    "exclusiveMaximum": "must be less than {value}",
-    "minLength": "must have at least {value} characters",
-    "maxLength": "must have at most {value} characters",
-    "minItems": "must have at least {value} members",
-    "maxItems": "must have at most {value} members",
-    "minProperties": "must have at least {value} properties",
-    "maxProperties": "must have at most {value} properties",
-    "anyOf": "fits none of the alternatives",
-    "oneOf": "must fit exactly one of the alternatives",
-    "not": "is what the tracking plan excludes",
-}

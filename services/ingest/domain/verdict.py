@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from services.ingest.domain import hostile, naming, screen, times
+from services.ingest.domain.checks import Allowance
 from services.ingest.domain.flaws import Flaw, beginnings, flaws_of
 from services.ingest.domain.intake import BATCH, ONE, SENT_AT, IntakeEvent, model_of, to_line
 from services.ingest.domain.plan import Plan
@@ -97,11 +98,12 @@ class Unreadable(Exception):
 
 
 class _Bounds(NamedTuple):
-    """What the times of a request are judged by. Who tells no `sent_at` gets no correction, and
-    what lies in the future is refused."""
+    """What the times of a request are judged by, and how much of it the plan may look at. Who tells
+    no `sent_at` gets no correction, and what lies in the future is refused."""
 
     latest: datetime
     correction: Correction | None
+    allowance: Allowance
 
 
 def judge(body: bytes, limits: Limits, now: datetime, new_id: Callable[[], str]) -> Verdicts:
@@ -129,10 +131,10 @@ def judge(body: bytes, limits: Limits, now: datetime, new_id: Callable[[], str])
 def _bounds(limits: Limits, now: datetime, sent_at: datetime | None) -> _Bounds:
     future_max = timedelta(seconds=limits.future_seconds_max)
     if sent_at is None:
-        return _Bounds(now + future_max, None)
+        return _Bounds(now + future_max, None, Allowance())
     skew_min = timedelta(seconds=limits.skew_seconds_min)
     correction = times.correction(sent_at, now, skew_min=skew_min, future_max=future_max)
-    return _Bounds(correction.latest, correction)
+    return _Bounds(correction.latest, correction, Allowance())
 
 
 class _Events(NamedTuple):
@@ -180,7 +182,7 @@ def _finish(
     if len(line) > limits.event_bytes_max:
         flaws = [*flaws, _oversized(limits)]
     if limits.plan is not None and not flaws and limits.plan.mode_of(fields["type"]) == "reject":
-        flaws = limits.plan.violations(fields["type"], line)
+        flaws = limits.plan.violations(fields["type"], line, bounds.allowance)
     if flaws:
         return _rejected(index, event_id, fields["type"], flaws, prefix, sent.decode())
     key = fields.get("customer_id") or fields.get("anonymous_id")

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from services.ingest.domain import plan, violations
+from services.ingest.domain.checks import REQUEST_LOOKS_MAX, Allowance
 from services.ingest.domain.intake import to_line
 from services.ingest.domain.observed import Observed
 from services.ingest.domain.plan import Plan
@@ -32,6 +33,8 @@ from shared.runtime.telemetry import logger, told
 
 _log = logger("plans")
 _FIRST_SECONDS = 2.0
+# Less time than admitting the event takes.
+_LOOKS_PER_EVENT = 50
 
 
 class InForce:
@@ -109,21 +112,31 @@ async def tell_observed(database: Database, in_force: InForce, rows_max: int) ->
 
 async def look_at(tx: Transaction, received: Sequence[Received]) -> None:
     """Counts what breaks the plan in mode `warn`, in the transaction that admits the events; and
-    remembers what some of them look like."""
+    remembers what some of them look like.
+
+    PostgreSQL ends a transaction that looks too long at what was posted and says nothing. So there
+    is one allowance for the batch, which grows with it no faster than all else it costs.
+    """
     in_force: InForce = tx.resources.in_force
     _observe(in_force, received)
     asked = in_force.plan
     if asked is None:
         return
-    broken = [
+    broken = warned(asked, received)
+    if broken:
+        await _count(tx, in_force, broken, max(one.received_at for one in received))
+
+
+def warned(asked: Plan, received: Sequence[Received]) -> list[Broken]:
+    """What breaks the plan by types in mode `warn`."""
+    allowance = Allowance(REQUEST_LOOKS_MAX + _LOOKS_PER_EVENT * len(received))
+    return [
         Broken(one.event.type, flaw.field, flaw.rule, one.id)
         for one in received
         if asked.mode_of(one.event.type) == "warn"
-        for flaw in asked.violations(one.event.type, to_line(one.event))
+        for flaw in asked.violations(one.event.type, to_line(one.event), allowance)
         if flaw.rule is not None
     ]
-    if broken:
-        await _count(tx, in_force, broken, max(one.received_at for one in received))
 
 
 def _observe(in_force: InForce, received: Sequence[Received]) -> None:

@@ -204,7 +204,7 @@ def test_a_note_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     journal(tmp_path, path).save()
     (note,) = (tmp_path / FOLDER).glob("*.json")
     note.write_text('{"file": ')
-    with pytest.raises(StackError, match="--restart"):
+    with pytest.raises(StackError, match=r"--restart.*INBOX_RETENTION_DAYS"):
         journal(tmp_path, path)
     assert journal(tmp_path, path, anew=True).progress.records == 0
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from services.ingest.domain import observed, plan, violations
 from services.ingest.domain.observed import FIELDS_MAX, Look, Observed
-from services.ingest.domain.schema import checker_of
+from services.ingest.domain.checks import Allowance, checker_of
 from services.ingest.domain.violations import Broken
 
 
@@ -50,8 +50,8 @@ def test_a_draft_is_a_plan_that_everything_seen_obeys() -> None:
 
     assert plan.complaints(made) == []
     checker = checker_of(made["types"]["custom.thing"]["schema"])
-    assert not [flaw for event in EVENTS for flaw in checker.flaws(event)]
-    assert checker.flaws({"a": "text"})
+    assert not [flaw for event in EVENTS for flaw in checker.flaws(event, Allowance())]
+    assert checker.flaws({"a": "text"}, Allowance())
 
 
 def test_few_events_make_nothing_required() -> None:

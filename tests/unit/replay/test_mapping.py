@@ -95,6 +95,22 @@ def test_no_number_of_seconds_is_too_odd(value: str) -> None:
     assert flaw({"at": value}, document).path == "occurred_at"
 
 
+@pytest.mark.parametrize(
+    ("value", "zone"),
+    [
+        ("0001-01-01", "Europe/Berlin"),
+        ("9999-12-31 23:59:59", "America/New_York"),
+        ("0001-01-01T00:00:00+14:00", "UTC"),
+        ("9999-12-31T23:59:59-12:00", "UTC"),
+        (datetime(1, 1, 1), "Asia/Tokyo"),  # noqa: DTZ001
+        (datetime(9999, 12, 31, 23), "Pacific/Honolulu"),  # noqa: DTZ001
+    ],
+)
+def test_a_date_that_stands_for_no_date_is_told_with_its_column(value: Any, zone: str) -> None:
+    document = {"columns": {"at": "occurred_at"}, "timezone": zone}
+    assert flaw({"at": value}, document)[:2] == ("at", "occurred_at")
+
+
 def test_history_without_a_time_is_refused() -> None:
     assert flaw(ROW | {"Date": ""}) == Flaw("", "occurred_at", "needed: history has times")
 
