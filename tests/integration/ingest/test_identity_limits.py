@@ -32,7 +32,7 @@ async def test_of_a_till_only_so_many_conflicts_are_kept(database_url: str) -> N
         await tell(service, *(seen("till", f"c-{n}") for n in (0, 0, 1, 1, 0)))
         many = [seen("till", f"d-{n}", id=f"e-{n}") for n in range(5)]
         async with service.context.transaction() as tx:
-            batch = open_bundle(record_of(*many, seen("other", "c")))
+            batch = open_bundle(record_of(*many, seen("other", "c", id="e-5")))
             await admit.admit(tx, [one.event for one in batch], now=NOON)
         await tell(service, seen("till", "c-5"))
 

@@ -112,13 +112,13 @@ WIRES: dict[str, tuple[dict[str, Any], dict[str, str], bool]] = {
             "batch": [
                 track(
                     anonymousId=None,
-                    timestamp="2026-03-02T11:00:00.123+00:00",
+                    timestamp="2026-03-02T11:59:00.123+00:00",
                     context={"library": {"name": "analytics-python"}},
                     integrations={},
                     properties={},
                 )
             ],
-            "sentAt": "2026-03-02T11:00:00.123456+00:00",
+            "sentAt": "2026-03-02T11:59:00.123456+00:00",
             "writeKey": "KEY",
         },
         {"Content-Type": "application/json"},
@@ -129,11 +129,11 @@ WIRES: dict[str, tuple[dict[str, Any], dict[str, str], bool]] = {
             "batch": [
                 track(
                     anonymousId="",
-                    timestamp="2026-03-02T11:00:00.123456+00:00",
+                    timestamp="2026-03-02T11:59:00.123456+00:00",
                     integrations={"All": True},
                 )
             ],
-            "sentAt": "2026-03-02T11:00:00.123456+00:00",
+            "sentAt": "2026-03-02T11:59:00.123456+00:00",
         },
         {"Content-Type": "application/json", "Authorization": "BASIC"},
         True,
@@ -143,13 +143,13 @@ WIRES: dict[str, tuple[dict[str, Any], dict[str, str], bool]] = {
             "batch": [
                 track(
                     "node-next-1772445600000-0d9a3a3e-7b1c-4f0e-8e43-0a1f7e2b9c11",
-                    timestamp="2026-03-02T11:00:00.123Z",
+                    timestamp="2026-03-02T11:59:00.123Z",
                     _metadata={"nodeVersion": "20.1.0", "jsRuntime": "node"},
                     properties={},
                 )
             ],
             "writeKey": "KEY",
-            "sentAt": "2026-03-02T11:00:00.200Z",
+            "sentAt": "2026-03-02T11:59:00.200Z",
         },
         {"Content-Type": "application/json", "Authorization": "BASIC"},
         False,
@@ -158,13 +158,13 @@ WIRES: dict[str, tuple[dict[str, Any], dict[str, str], bool]] = {
         {
             "batch": [
                 track(
-                    originalTimestamp="2026-03-02T11:00:00.123Z",
-                    sentAt="2026-03-02T11:00:00.200Z",
+                    originalTimestamp="2026-03-02T11:59:00.123Z",
+                    sentAt="2026-03-02T11:59:00.200Z",
                     _metadata={"nodeVersion": "20.1.0"},
                 )
             ],
-            "timestamp": "2026-03-02T11:00:00.210Z",
-            "sentAt": "2026-03-02T11:00:00.210Z",
+            "timestamp": "2026-03-02T11:59:00.210Z",
+            "sentAt": "2026-03-02T11:59:00.210Z",
         },
         {"Content-Type": "application/x-www-form-urlencoded", "Authorization": "BASIC"},
         True,
@@ -190,7 +190,7 @@ async def test_what_each_client_sends_is_taken(service: Running) -> None:
     await service.settle()
     lit = service.published(CustomEvent)
     assert len(lit) == len(WIRES)
-    assert {one.time.isoformat()[:23] for one in lit} == {"2026-03-02T11:00:00.123"}
+    assert {one.time.isoformat()[:23] for one in lit} == {"2026-03-02T11:59:00.123"}
 
 
 async def test_a_browser_posts_text_under_its_short_paths_and_may_read_the_answer(
