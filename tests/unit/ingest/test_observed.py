@@ -3,8 +3,8 @@
 from typing import Any
 
 from services.ingest.domain import observed, plan, violations
-from services.ingest.domain.observed import FIELDS_MAX, Look, Observed
 from services.ingest.domain.checks import Allowance, checker_of
+from services.ingest.domain.observed import FIELDS_MAX, Look, Observed
 from services.ingest.domain.violations import Broken
 
 
