@@ -83,7 +83,7 @@ async def _measure(plan: Plan, platform: Platform) -> _Found:
         [Topic(BARE_TOPIC, "bench", ())]
     )
     gentle = plan.latency_rates[0]
-    # Java compiles for a minute, on the cores of all; nobody's broker is that young.
+    # A broker in use has long compiled what it runs, and pages and caches are warm.
     await _rounds(replace(plan, rounds=plan.warm_rounds), platform, "warm", plan.latency_rates)
     began_as = pids_of(platform)
     whole = await _rounds(plan, platform, "whole", plan.latency_rates)

@@ -29,7 +29,7 @@ class CampaignsSettings(RuntimeSettings):
     model_config = service_config("campaigns")
     SERVICE: ClassVar[str] = "campaigns"
 
-    gather_seconds: float = Field(0.2, ge=0, le=5)
+    gather_seconds: float = Field(0.2, ge=0, le=1)
 
     # Where customers reach this service, for the links in messages.
     public_url: str = "http://127.0.0.1:8003"

@@ -20,6 +20,8 @@ CUSTOMERS = sa.Table(
     METADATA,
     _text("customer_id", key=True),
     _text("survivor_id", required=False),
+    # Whether `survivor_id` is the last word of a merge or unmerge; else it is presumed at most.
+    sa.Column("link_told", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(
         "customers_survivor", "survivor_id", postgresql_where=sa.text("survivor_id IS NOT NULL")
     ),
@@ -140,6 +142,7 @@ INTERVENTIONS = sa.Table(
     _instant("converted_at"),
     sa.Column("value", sa.Numeric(18, 6)),
     _text("currency", required=False),
+    _text("addressee_id", required=False),
     sa.UniqueConstraint(
         "journey", "version", "enrolment_id", "step", "channel", name="interventions_only_once"
     ),
@@ -152,6 +155,11 @@ INTERVENTIONS = sa.Table(
         "state <> 'sending' OR leased_until IS NOT NULL", name="interventions_sending_is_leased"
     ),
     sa.Index("interventions_id", "intervention_id", unique=True),
+    sa.Index(
+        "interventions_addressee",
+        "addressee_id",
+        postgresql_where=sa.text("addressee_id IS NOT NULL"),
+    ),
     sa.Index(
         "interventions_due",
         "due_at",

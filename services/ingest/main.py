@@ -15,6 +15,7 @@ from services.ingest.domain.verdict import Limits
 from services.ingest.handlers import keys
 from services.ingest.handlers.joining import IdentityRules
 from services.ingest.handlers.plans import InForce, following
+from services.ingest.handlers.trait_key import demand_same_key
 from services.ingest.jobs import JOBS
 from services.ingest.sender import open_sender
 from services.ingest.settings import IngestSettings
@@ -60,6 +61,9 @@ async def _open_intake(
         future_seconds_max=settings.future_seconds_max,
         skew_seconds_min=settings.clock_skew_minutes_min * 60,
     )
+    rules = _identity_rules(settings)
+    if rules.trait_kinds:
+        await demand_same_key(database, rules.secret, _origin_of_key(settings))
     in_force = InForce(
         limits,
         observed_events_max=settings.plan_observed_events_max,
@@ -76,6 +80,9 @@ async def _open_intake(
             write_bytes_max=settings.write_bytes_max,
             write_seconds_max=settings.acknowledgement_seconds_max,
             close_seconds_max=settings.drain_seconds,
+            strangers_bytes_max=max(
+                settings.strangers_in_flight_bytes_max, 4 * settings.segment_request_bytes_max
+            ),
         ) as sender,
     ):
         yield Intake(
@@ -89,8 +96,9 @@ async def _open_intake(
                 settings.segment_events_per_request_max,
                 settings.segment_event_bytes_max,
                 settings.segment_currency,
+                settings.segment_clock_skew_hours_max * 3_600,
             ),
-            identity=_identity_rules(settings),
+            identity=rules,
         )
 
 
@@ -105,10 +113,22 @@ def _identity_rules(settings: IngestSettings) -> IdentityRules:
             "verified traits",
         )
     return IdentityRules(
-        Bounds(settings.identity_links_max, settings.identity_merges_per_day_max),
+        Bounds(
+            settings.identity_links_max,
+            settings.identity_merges_per_day_max,
+            settings.identity_moves_per_day_max,
+        ),
         frozenset(settings.identity_traits),
         secret,
+        settings.identity_conflicts_per_id_max,
     )
+
+
+def _origin_of_key(settings: IngestSettings) -> str:
+    """For a message about it."""
+    if settings.identity_traits_key is not None:
+        return "INGEST_IDENTITY_TRAITS_KEY"
+    return str(settings.data_dir / KEY_FILE)
 
 
 async def issue_key(scopes: Sequence[Scope], label: str) -> str:

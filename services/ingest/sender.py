@@ -28,12 +28,15 @@ class Sender:
         in_flight_bytes_max: int,
         write_bytes_max: int,
         write_seconds_max: float,
+        strangers_bytes_max: int = 8_388_608,
     ) -> None:
         self._writer = writer
         self._write_seconds_max = write_seconds_max
         self._in_flight_bytes_max = in_flight_bytes_max
         self._write_bytes_max = write_bytes_max
         self._in_flight_bytes = 0
+        self.strangers_bytes_max = strangers_bytes_max
+        self.strangers_bytes = 0
         self._waiting: deque[tuple[Sequence[Outgoing], asyncio.Future[None]]] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._started = False
@@ -42,6 +45,10 @@ class Sender:
     def hold(self) -> "Hold":
         """A share of the bytes in flight, given back on leaving: `with sender.hold() as hold`."""
         return Hold(self)
+
+    def hold_stranger(self) -> "StrangersHold":
+        """The same, for somebody of whom is not known yet whether they may post anything."""
+        return StrangersHold(self)
 
     def take(self, size_bytes: int) -> None:
         """Counts bytes as in flight; raises `Busy` when there is no room for them."""
@@ -156,6 +163,39 @@ class Hold:
         self._sender.take(size_bytes)
         self.held_bytes += size_bytes
 
+    def introduce(self) -> None:
+        """Tells that the sender is known from now on; this one always was."""
+
+
+class StrangersHold(Hold):
+    """What a request has in flight of whose sender nothing is known yet. All of them together have
+    a part of the whole, so that they keep out nobody whose key is known."""
+
+    __slots__ = ("_is_stranger",)
+
+    def __init__(self, sender: Sender) -> None:
+        super().__init__(sender)
+        self._is_stranger = True
+
+    def __exit__(self, *failure: object) -> None:
+        self.introduce()
+        super().__exit__(*failure)
+
+    def take(self, size_bytes: int) -> None:
+        if not self._is_stranger:
+            super().take(size_bytes)
+            return
+        sender = self._sender
+        if sender.strangers_bytes + size_bytes > sender.strangers_bytes_max:
+            raise Busy(f"{sender.strangers_bytes} bytes of unknown senders are in flight")
+        super().take(size_bytes)
+        sender.strangers_bytes += size_bytes
+
+    def introduce(self) -> None:
+        if self._is_stranger:
+            self._is_stranger = False
+            self._sender.strangers_bytes -= self.held_bytes
+
 
 def _size(records: Sequence[Outgoing]) -> int:
     return sum(len(record.value or b"") for record in records)
@@ -184,6 +224,7 @@ async def open_sender(
     write_bytes_max: int,
     write_seconds_max: float,
     close_seconds_max: float,
+    strangers_bytes_max: int,
 ) -> AsyncIterator[Sender]:
     """A sender that is closed on leaving, within `close_seconds_max`."""
     sender = Sender(
@@ -191,6 +232,7 @@ async def open_sender(
         in_flight_bytes_max=in_flight_bytes_max,
         write_bytes_max=write_bytes_max,
         write_seconds_max=write_seconds_max,
+        strangers_bytes_max=strangers_bytes_max,
     )
     try:
         yield sender

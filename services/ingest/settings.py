@@ -38,6 +38,10 @@ class IngestSettings(RuntimeSettings):
     in_flight_bytes_max: int = Field(67_108_864, ge=1_048_576)
     write_bytes_max: int = Field(4_194_304, ge=65_536)
     body_seconds_max: float = Field(10.0, gt=0)
+    # Of these the part, and the time, of who is known by nothing but a key within the body. At
+    # least two bodies fit, on the wire and inflated.
+    strangers_in_flight_bytes_max: int = Field(8_388_608, ge=65_536)
+    stranger_body_seconds_max: float = Field(5.0, gt=0)
     acknowledgement_seconds_max: float = Field(5.0, gt=0)
 
     # Calls of Segment's and RudderStack's clients, on the wire and once inflated. RudderStack's
@@ -47,6 +51,8 @@ class IngestSettings(RuntimeSettings):
     segment_events_per_request_max: int = Field(2_500, ge=1)
     # The currency of a shop whose calls name none; without one such money is refused.
     segment_currency: str = Field("", pattern=r"^([A-Z]{3})?$")
+    # A clock (`sentAt`) that seems to be off by more is none: the calls are old, their times hold.
+    segment_clock_skew_hours_max: float = Field(24.0, ge=0)
     # Some clients send again once in that time, for half an hour.
     segment_retry_after_seconds: int = Field(5, ge=1, le=300)
 
@@ -73,6 +79,10 @@ class IngestSettings(RuntimeSettings):
     identity_links_max: int = Field(1_000, ge=1)
     # Merges of one customer a day (UTC) that events may cause; an operator's alias does not count.
     identity_merges_per_day_max: int = Field(1_000, ge=1)
+    # Links of one visitor a day (UTC) by events, each of an earlier event than the one before.
+    identity_moves_per_day_max: int = Field(100, ge=1)
+    # Conflicts of one id that are kept and listed; a till is in conflict with everybody.
+    identity_conflicts_per_id_max: int = Field(100, ge=1)
     # Of `email,phone` those that the shop has verified before it tells them: customers who share
     # one are one person. Default none.
     identity_traits: Annotated[tuple[TraitKind, ...], NoDecode, BeforeValidator(_words)] = ()

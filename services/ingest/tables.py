@@ -19,13 +19,7 @@ IDENTITIES = sa.Table(
     sa.Column("parent_id", sa.Text),
     sa.Column("barred", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("told_at", sa.DateTime(timezone=True)),
-    sa.CheckConstraint(
-        "(canonical_id = id) = (parent_id IS NULL)", name="identities_child_when_absorbed"
-    ),
-    sa.CheckConstraint(
-        "(parent_id IS NOT NULL AND NOT known) = (linked_at IS NOT NULL)",
-        name="identities_linked_by_event",
-    ),
+    sa.Column("alias_only", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint(
         "(linked_at IS NULL) = (linked_by IS NULL)", name="identities_link_is_whole"
     ),
@@ -42,11 +36,12 @@ IDENTITY_CONFLICTS = sa.Table(
     sa.Column("anonymous_id", sa.Text, primary_key=True),
     sa.Column("customer_id", sa.Text, primary_key=True),
     sa.Column("kept_id", sa.Text, nullable=False),
-    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("event_id", sa.Text),
     sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("reason", sa.Text, nullable=False, server_default="other_customer"),
     sa.Index("identity_conflicts_customer", "customer_id"),
     sa.Index("identity_conflicts_newest", "seen_at", "anonymous_id", "customer_id"),
+    sa.Index("identity_conflicts_by_reason", "reason", "seen_at", "anonymous_id", "customer_id"),
 )
 
 # What joins ids, and what once did: a row is in force until it is `ended_at`. Aliases in force are
@@ -96,6 +91,15 @@ IDENTITY_TRAITS = sa.Table(
     sa.Column("customer_id", sa.Text, primary_key=True),
     sa.Column("in_force", sa.Boolean, nullable=False),
     sa.Index("identity_traits_customer", "customer_id"),
+)
+
+# What the key of the digests makes of a constant: under another key nobody would be recognised.
+IDENTITY_TRAIT_KEY = sa.Table(
+    "identity_trait_key",
+    METADATA,
+    sa.Column("sole", sa.Boolean, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("sole", name="identity_trait_key_only_one"),
 )
 
 TRACKING_PLANS = sa.Table(

@@ -13,7 +13,7 @@ class InsightsSettings(RuntimeSettings):
     model_config = service_config("insights")
     SERVICE: ClassVar[str] = "insights"
 
-    gather_seconds: float = Field(0.5, ge=0, le=5)
+    gather_seconds: float = Field(0.5, ge=0, le=1)
 
     overview_days_default: int = Field(30, ge=1)
     overview_days_max: int = Field(3_660, ge=1)

@@ -30,7 +30,7 @@ class LoyaltySettings(RuntimeSettings):
     model_config = service_config("loyalty")
     SERVICE: ClassVar[str] = "loyalty"
 
-    gather_seconds: float = Field(0.2, ge=0, le=5)
+    gather_seconds: float = Field(0.2, ge=0, le=1)
 
     earning_rules: tuple[EarningRule, ...] = SHIPPED_EARNING_RULES
     tiers: tuple[Tier, ...] = SHIPPED_TIERS

@@ -18,8 +18,9 @@ class ScoringSettings(RuntimeSettings):
     # The currency shown for customers without orders, until a model knows the shop's.
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
 
-    # A person with more ids than this is a kiosk or a mailing list: further ids stay apart.
-    customer_ids_max: int = Field(default=1_000, ge=2, le=100_000)
+    # A person with more ids than this is a kiosk or a mailing list: further ids stay apart. Well
+    # above what ingest links, for what it parts and joins may be heard of in the other order.
+    customer_ids_max: int = Field(default=4_000, ge=2, le=100_000)
 
     # Off pins the prior, so that scores are a function of the events alone.
     fit: bool = True

@@ -26,7 +26,8 @@ STATES = sa.Table(
     postgresql_with={"fillfactor": "70"},
 )
 
-# An id that leads elsewhere, or (parent = itself) that stands alone again. `root_id` is the end.
+# An id that leads elsewhere, or (parent = itself) that stands alone again. `root_id` is the end:
+# the id itself, too, while it is held apart from a parent that has as many ids as one may have.
 LINKS = sa.Table(
     "links",
     METADATA,
@@ -34,6 +35,11 @@ LINKS = sa.Table(
     sa.Column("parent_id", sa.Text, nullable=False),
     sa.Column("root_id", sa.Text, nullable=False),
     sa.Index("links_root", "root_id"),
+    sa.Index(
+        "links_held",
+        "parent_id",
+        postgresql_where=sa.text("root_id = customer_id AND parent_id <> customer_id"),
+    ),
 )
 
 # One row an order, under the original id that placed it: what a repetition or a refund is joined

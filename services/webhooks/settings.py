@@ -34,7 +34,7 @@ class WebhooksSettings(RuntimeSettings):
     model_config = service_config("webhooks")
     SERVICE: ClassVar[str] = "webhooks"
 
-    gather_seconds: float = Field(0.2, ge=0, le=5)
+    gather_seconds: float = Field(0.2, ge=0, le=1)
 
     # 32 bytes in base64; without it a key is made in `<data_dir>/webhooks.key` (mode 0600), which
     # replicas on several machines cannot share.

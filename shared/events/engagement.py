@@ -210,19 +210,32 @@ class CustomerMergedData(IntakeData):
 
 
 class CustomerMerged(Event):
-    """Two ids turned out to be one person. `subject` is the absorbed id."""
+    """Two ids turned out to be one person. `subject` is the absorbed id.
+
+    The survivor may be absorbed itself: who stands for a person is at the end of the chain. Each
+    id's merges and unmerges keep their order, those of different ids do not; until all have
+    arrived, chains may lead in a circle.
+    """
 
     type: Literal["customer.merged"] = "customer.merged"
     data: CustomerMergedData
 
 
 class CustomerUnmergedData(IntakeData):
+    """`joins` is whom `subject` belongs to instead: its `customer.merged` follows. `together` says
+    that both stay one person, for whom another id stands from now on."""
+
     survivor_id: CustomerName
     reason: Line
+    joins: CustomerName | None = None
+    together: bool | None = None
 
 
 class CustomerUnmerged(Event):
-    """A merge was undone. `subject` is the id that was absorbed and stands alone again."""
+    """A merge does not hold any more. `subject` is the id that was absorbed.
+
+    It stands for itself again, unless `joins` names another. What was absorbed by it goes along.
+    """
 
     type: Literal["customer.unmerged"] = "customer.unmerged"
     data: CustomerUnmergedData

@@ -22,7 +22,7 @@ class KeyChangedData(Data):
     expires_at: Instant | None = None
     previous_hash: Name | None = None
     previous_expires_at: Instant | None = None
-    test: bool = False
+    test: Literal[True] | None = None
 
 
 class KeyChanged(Event):

@@ -70,7 +70,7 @@ class TierChangedData(Data):
 
 
 class TierChanged(Event):
-    """A member moved to another tier."""
+    """A member moved to another tier, or (`previous` is the same) keeps it when ids parted."""
 
     type: Literal["tier.changed"] = "tier.changed"
     data: TierChangedData

@@ -192,7 +192,8 @@ class Worker:
             await self._drain(reading, working)
             if served is not None and stopping.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(served.wait(), self._left())
+                    async with asyncio.timeout(self._left()):
+                        await served.wait()
             if leader.leading:
                 await self._await_empty_outbox()
         finally:

@@ -55,10 +55,11 @@ def format_key(key_id: str, secret: str) -> str:
 
 
 def split_key(key: str) -> tuple[str, str] | None:
-    """(id, secret) of a well-formed key, else None."""
+    """(id, secret) of a well-formed key, else None. Half a surrogate pair cannot even be hashed."""
     prefix, _, rest = key.partition("_")
     key_id, _, secret = rest.partition("_")
-    if prefix != _PREFIX or not key_id or len(secret) not in _SECRET_CHARS:
+    well_formed = prefix == _PREFIX and key_id and len(secret) in _SECRET_CHARS
+    if not well_formed or not key.isascii():
         return None
     return key_id, secret
 
@@ -96,7 +97,7 @@ class KeyRing:
         scopes = frozenset(implied for scope in data.scopes for implied in IMPLIED[scope])
         self._known[data.key_id] = _Known(
             data.secret_hash,
-            Caller(data.key_id, scopes, data.test),
+            Caller(data.key_id, scopes, data.test is True),
             data.revoked_at,
             data.expires_at,
             data.previous_hash,

@@ -23,6 +23,7 @@ from shared.runtime.failpoints import FailPoint, FailPoints
 from shared.runtime.settings import RuntimeSettings
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+_ROLL_BACK_SECONDS = 2
 
 
 def asyncpg_url(url: str) -> str:
@@ -169,7 +170,8 @@ async def _live(engine: AsyncEngine) -> AsyncIterator[tuple[AsyncConnection, Dri
 async def _roll_back(connection: AsyncConnection, opened: Any) -> None:
     """Rolls back, or throws the connection away when that is not surely possible."""
     try:
-        await asyncio.wait_for(opened.rollback(), timeout=2)
+        async with asyncio.timeout(_ROLL_BACK_SECONDS):
+            await opened.rollback()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         # Also after a cancelled statement: its connection is in an unknown state.
         await connection.invalidate()

@@ -14,6 +14,7 @@ its defects.
 """
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -107,7 +108,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 3),
             max_poll_interval_ms=int(settings.max_poll_interval_seconds * 1000),
             request_timeout_ms=int(settings.request_timeout_seconds * 1000),
-            fetch_max_wait_ms=int(gather_seconds * 1000) or _FETCH_WAIT_MS,
+            fetch_max_wait_ms=math.ceil(gather_seconds * 1000) or _FETCH_WAIT_MS,
             fetch_min_bytes=settings.gather_bytes if gather_seconds else 1,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             metadata_max_age_ms=60_000,
@@ -217,7 +218,8 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.gather(self._committing, return_exceptions=True)
             # Who follows begins to fetch from here, before it knows better.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._commit_now(), _LAST_COMMIT_SECONDS)
+                async with asyncio.timeout(_LAST_COMMIT_SECONDS):
+                    await self._commit_now()
         await _stop(self._consumer, self._consumer._client)
 
 

@@ -81,14 +81,10 @@ class Leader:
                 await asyncio.sleep(next(delays))
 
     async def _connect(self) -> Connection:
-        own = {
-            "idle_session_timeout": str(int(self._settings.leader_idle_seconds * 1000)),
-            # All that is written on it is the deletion of what was carried: see `outbox`.
-            "synchronous_commit": "off",
-        }
+        idle = {"idle_session_timeout": str(int(self._settings.leader_idle_seconds * 1000))}
         return await asyncpg.connect(
             plain_url(self._settings.database_url),
-            server_settings=server_settings(self._settings, read_only=False) | own,
+            server_settings=server_settings(self._settings, read_only=False) | idle,
             timeout=_CONNECT_SECONDS,
             command_timeout=self._settings.statement_timeout_seconds + 5,
         )
@@ -115,6 +111,8 @@ async def lead_relay(
     def notified(*_details: object) -> None:
         relay.wake()
 
+    # All that is written here is the deletion of what was carried: see `outbox`.
+    await connection.execute("SET synchronous_commit = off")
     await connection.add_listener(channel, notified)
     try:
         while True:

@@ -53,6 +53,12 @@ REQUEST_SECONDS = Histogram(
 INTAKE_EVENTS = Counter(
     "ingest_intake_events", "Events posted, by verdict", ["verdict"], registry=REGISTRY
 )
+PIXELS_LOST = Counter(
+    "ingest_pixel_losses",
+    "Calls of an image that were not taken, by code",
+    ["code"],
+    registry=REGISTRY,
+)
 DELIVERIES = Counter(
     "webhooks_delivery_attempts", "Attempts, by outcome", ["outcome"], registry=REGISTRY
 )

@@ -33,9 +33,10 @@ class RuntimeSettings(BaseSettings):
     # Transactions of one large batch under way at once.
     batch_lanes: int = 2
     poll_seconds: float = 0.2
-    # How long the broker may gather records before it hands them over, unless there are many. A
-    # batch of one costs as much as a batch of fifty: who is not waited for gathers.
-    gather_seconds: float = Field(0.0, ge=0, le=5)
+    # How long the broker may gather records before it hands them over, unless there are many; under
+    # load a record may wait twice that. A batch of one costs as much as a batch of fifty: who is
+    # not waited for gathers. Longer ones would hold up what else is asked of the broker.
+    gather_seconds: float = Field(0.0, ge=0, le=1)
     gather_bytes: int = Field(65_536, ge=1)
     session_timeout_seconds: float = 6.0
     max_poll_interval_seconds: float = 300.0
@@ -66,8 +67,8 @@ class RuntimeSettings(BaseSettings):
     request_body_bytes_max: int = 1_048_576
     request_body_seconds_max: float = 30.0
     connections_max: int = 1_000
-    # Longer than a proxy in front keeps its own: who closes first cuts off what is being sent.
-    keep_alive_seconds: int = 65
+    # A proxy in front has to keep its own for less: who closes first cuts off what is being sent.
+    keep_alive_seconds: int = Field(5, ge=1)
     drain_seconds: float = 6.0
     # Between « not ready » and the closing of the socket, so that nobody sends to a closed one.
     unready_notice_seconds: float = 0.5

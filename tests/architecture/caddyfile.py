@@ -1,8 +1,8 @@
 """Which service a path goes to, as deploy/Caddyfile says: as much of Caddy as that file uses.
 
-Inside its `route` block directives apply in the order written, and `reverse_proxy` and `respond`
-end the request. Path matchers: exact; `/prefix*`; `*suffix`; otherwise a glob whose `*` stops at
-slashes.
+Inside its `route` block directives apply in the order written, and `respond` and the snippet `to`,
+a reverse proxy, end the request. Path matchers: exact; `/prefix*`; `*suffix`; otherwise a glob
+whose `*` stops at slashes.
 """
 
 import re
@@ -56,9 +56,9 @@ def _routes(lines: Iterator[list[str]], named: dict[str, tuple[str, ...]]) -> It
                 inside = ()
             case ["}"]:
                 return
-            case ["respond" | "reverse_proxy", matcher, answer]:
+            case ["respond", matcher, answer] | ["import", "to", matcher, answer]:
                 yield Route(named[matcher], answer)
-            case ["reverse_proxy", answer]:
+            case ["import", "to", answer]:
                 yield Route(inside, answer)
             case _:
                 raise ValueError(f"the test does not know {' '.join(words)}")

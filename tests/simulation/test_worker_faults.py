@@ -29,7 +29,7 @@ from tests.simulation.variants import FREEZE_ONCE
 
 # The full figure is twenty seeds of twenty.
 SEEDS = [SEED + n for n in range(max(1, SCALE * 2 // 5))]
-IN_THE_GAP = "consumer.after_commit=kill:0.2"
+IN_THE_GAP = "consumer.after_commit=kill:1"
 GAP_SECONDS_MAX = 5.0
 EXIT_SECONDS_MAX = 10.0
 GAPS = (

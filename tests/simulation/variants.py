@@ -65,10 +65,10 @@ def _without_halving() -> None:
 async def _drain_hastily(self: Relay, driver: Driver) -> int:
     """Deletes first, and writes what it has in hand then."""
     self._woken.clear()
-    rows = await driver.fetch(outbox._NEXT, [], self._batch_records)
+    rows = await driver.fetch(outbox._NEXT, self._batch_records)
     if not rows:
         return 0
-    await driver.execute("DELETE FROM outbox WHERE id = ANY($1)", [row["id"] for row in rows])
+    await driver.execute(outbox._DELETE, [row["id"] for row in rows])
     await self._failpoints.reach("relay.before_write")
     await self._writer.write([outbox._outgoing(row) for row in rows])
     return len(rows)

@@ -89,6 +89,43 @@ def _fold(before: Statement, said: Statement) -> Statement:
     return replace(before, at=since, repeated_at=last_time, contrary_at=contrary)
 
 
+def together(said: Iterable[Statement]) -> list[Statement]:
+    """What was said about a person, of whom several ids may have statements of their own.
+
+    The shop's of a kind become one, as if they had come under one id: its old yes must not count
+    as a new one because it is repeated under another id.
+    """
+    kinds: dict[tuple[str, str, str], list[Statement]] = {}
+    for one in said:
+        kinds.setdefault(one.key, []).append(one)
+    return [
+        one
+        for some in kinds.values()
+        for one in ([_as_one(some)] if some[0].origin == "shop" else some)
+    ]
+
+
+def _as_one(said: Sequence[Statement]) -> Statement:
+    """Begins with the one that lasted longest, of two a no, and folds in what the others tell."""
+    last, *others = sorted(
+        said, key=lambda one: (one.repeated_at or one.at, not one.granted, one.at), reverse=True
+    )
+    for other in others:
+        for told in _tellings(other):
+            last = _fold(last, told)
+    return last
+
+
+def _tellings(kept: Statement) -> Iterable[Statement]:
+    """The instants that are known of a statement, each as if it were told then."""
+    plain = replace(kept, repeated_at=None, contrary_at=None)
+    yield plain
+    if kept.repeated_at is not None:
+        yield replace(plain, at=kept.repeated_at)
+    if kept.contrary_at is not None:
+        yield replace(plain, at=kept.contrary_at, granted=not kept.granted)
+
+
 def permission(
     statements: Iterable[Statement],
     channel: str,

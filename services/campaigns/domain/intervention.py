@@ -18,7 +18,10 @@ PENDING: frozenset[InterventionState] = frozenset({"awaiting", "planned", "held"
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """One row of the plan. `due_at` moves when the gate holds it; `cause` is its planned event."""
+    """One row of the plan. `due_at` moves when the gate holds it; `cause` is its planned event.
+
+    `addressee_id` is the id whose address a message went to, where that is not `customer_id`.
+    """
 
     intervention_id: str
     customer_id: str
@@ -47,6 +50,7 @@ class Intervention:
     converted_at: datetime | None = None
     value: Decimal | None = None
     currency: str | None = None
+    addressee_id: str | None = None
 
 
 def intervention_id(journey: str, version: int, enrolment: str, step: str, channel: str) -> str:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from shared.events.envelope import Event
+from shared.ids import CustomerId
+
 # What a customer's id becomes when the person is erased; rows stay so that sums stay right.
 TOMBSTONE_PREFIX = "erased:"
 
@@ -13,6 +16,11 @@ class Person:
 
     canonical: str
     ids: tuple[str, ...]
+
+
+def original(event: Event) -> CustomerId:
+    """The id that an event named: what it tells stays with it, so that an unmerge gives it back."""
+    return event.alias or event.subject
 
 
 def people_of(wanted: Iterable[str], survivors: Mapping[str, str]) -> dict[str, Person]:

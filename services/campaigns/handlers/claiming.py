@@ -15,7 +15,7 @@ from services.campaigns.domain.gate import Contact, Drop, Hold, Left, Send, Stan
 from services.campaigns.domain.intervention import Intervention, data_of
 from services.campaigns.domain.person import Person
 from services.campaigns.domain.policy import Policy
-from services.campaigns.domain.profile import Profile
+from services.campaigns.domain.profile import ADDRESS_TRAITS, Profile, Trait
 from services.campaigns.domain.sending import Mail
 from services.campaigns.handlers import tasks
 from services.campaigns.handlers.changes import Cause, tell
@@ -50,12 +50,14 @@ class _Round:
     tools: Tools
     policy: Policy
     persons: Mapping[str, Person]
+    traits: Mapping[str, Sequence[Trait]]
     profiles: Mapping[str, Profile]
     statements: Mapping[str, Statements]
     contacts: dict[str, dict[str, Contact]]
     versions: Mapping[tuple[str, int], Definition]
     left: Mapping[str, Left]
     changed: list[Intervention] = field(default_factory=list)
+    addressees: dict[str, str] = field(default_factory=dict)
     decided: list[Decision] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     claimed: list[Claimed] = field(default_factory=list)
@@ -76,6 +78,7 @@ async def claim(tx: Transaction, tools: Tools, now: datetime) -> tuple[int, list
     for one in due:
         _decide(around, one)
     await interventions.save(tx.driver, around.changed, tools.lease)
+    await interventions.address(tx.driver, around.addressees)
     await decisions.save(tx.driver, around.decided)
     await decisions.save_tasks(tx.driver, around.tasks)
     return len(due), around.claimed
@@ -95,6 +98,7 @@ async def _open(
         tools=tools,
         policy=policy,
         persons=persons,
+        traits=traits,
         profiles={name: profiles.profile_of(one, traits) for name, one in persons.items()},
         statements=await profiles.load_statements(tx.driver, ids),
         contacts=await interventions.contacts_of(tx.driver, ids, since),
@@ -167,9 +171,21 @@ def _claim_mail(around: _Round, one: Intervention, verdict: Send, at: datetime) 
         _fail(around, one, str(error), at)
         return
     around.changed.append(sending)
+    _note_addressee(around, one)
     around.contacts.setdefault(one.customer_id, {})[one.intervention_id] = Contact(one.channel, at)
     around.decided.append(_note(sending, "allowed", verdict.rule, verdict.reason, at))
     around.claimed.append(Claimed(sending, mail, verdict.reason))
+
+
+def _note_addressee(around: _Round, one: Intervention) -> None:
+    """Whose address it goes to: what they answer is theirs, also when the ids are parted again.
+
+    A retry may go to another than the attempt before.
+    """
+    customer, trait = one.customer_id, ADDRESS_TRAITS[one.channel]
+    to = profiles.holder_of(around.persons[customer], around.traits, trait, customer)
+    if to != (one.addressee_id or customer):
+        around.addressees[one.intervention_id] = to
 
 
 def _hold(around: _Round, one: Intervention, verdict: Hold, at: datetime) -> None:

@@ -70,14 +70,17 @@ async def unsubscribe(
     """
     tools: Tools = tx.resources
     one = await _of_token(tx, tools, token)
-    if one is None or is_erased(one.customer_id):
+    if one is None:
+        return None
+    customer = one.addressee_id or one.customer_id
+    if is_erased(customer):
         return one
-    await people.lock(tx.driver, [one.customer_id])
+    await people.lock(tx.driver, [customer])
     said = Statement(one.channel, one.purpose, "link", False, LINK, now)
     if undo:
-        await profiles.take_back(tx.driver, one.customer_id, said.key)
+        await profiles.take_back(tx.driver, customer, said.key)
     else:
-        await keep_statements(tx, [(one.customer_id, said)])
+        await keep_statements(tx, [(customer, said)])
     return one
 
 

@@ -4,10 +4,11 @@ Changes of identity are rare and touch everything, so a batch is cut at them: wh
 handled together, as if the borders of batches had fallen there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
+from services.campaigns.domain.person import original
 from services.campaigns.handlers import identity, orders, profile
 from services.campaigns.store import people
 from shared.events.commerce import OrderCompleted
@@ -39,14 +40,23 @@ async def _between(tx: Transaction, events: Sequence[Event]) -> None:
 
     What was said or done before a person was erased, and comes after it, is not kept.
     """
-    gone = await people.erased_at(tx.driver, {one.subject for one in events})
-    events = [one for one in events if one.subject not in gone or one.time > gone[one.subject]]
+    gone = await people.erased_at(
+        tx.driver, {each for one in events for each in (one.subject, original(one))}
+    )
+    events = [one for one in events if not _is_gone(one, gone)]
+    aliases = {str(one.alias): str(one.subject) for one in events if one.alias is not None}
+    if aliases:
+        await people.presume(tx.driver, aliases)
     bought = [one for one in events if isinstance(one, OrderCompleted)]
     told = [one for one in events if not isinstance(one, OrderCompleted)]
     if told:
         await profile.learn_about(tx, told)  # type: ignore[arg-type]  # as subscribed
     if bought:
         await orders.take(tx, bought)
+
+
+def _is_gone(event: Event, gone: Mapping[str, datetime]) -> bool:
+    return any(one in gone and event.time <= gone[one] for one in (event.subject, original(event)))
 
 
 async def note_tier(

@@ -25,7 +25,7 @@ async def change(
         await _merge(tx, event)
     else:
         await people.lock(tx.driver, [event.subject, event.data.survivor_id])
-        await people.unlink(tx.driver, event.subject, event.data.survivor_id)
+        await people.unlink(tx.driver, event.subject)
 
 
 async def _merge(tx: Transaction, event: CustomerMerged) -> None:

@@ -11,7 +11,7 @@ from services.campaigns.domain.definition import Definition
 from services.campaigns.domain.gate import not_needed
 from services.campaigns.domain.intervention import Intervention, data_of
 from services.campaigns.domain.journey import Enrolment, Ordered
-from services.campaigns.domain.person import Person
+from services.campaigns.domain.person import Person, original
 from services.campaigns.handlers.changes import Changes, by_shop, converted
 from services.campaigns.store import interventions, journeys, people
 from shared.events.campaigns import InterventionSuppressed
@@ -27,7 +27,7 @@ async def take(tx: Transaction, events: Sequence[OrderCompleted]) -> None:
     events = [one for one in events if (one.source, one.id) in fresh]
     if not events:
         return
-    persons = await people.lock_known(tx.driver, (one.subject for one in events))
+    persons = await people.lock_known(tx.driver, (original(one) for one in events))
     ids = people.all_ids(persons.values())
     await _end_journeys(tx, events, persons, ids)
     await _credit(tx, events, persons, ids)
@@ -36,7 +36,7 @@ async def take(tx: Transaction, events: Sequence[OrderCompleted]) -> None:
 def _order(event: OrderCompleted) -> Order:
     data = event.data
     return Order(
-        event.subject,
+        original(event),
         data.order_id,
         event.source,
         event.id,
@@ -60,7 +60,7 @@ async def _end_journeys(
     over: dict[str, tuple[OrderCompleted, Enrolment]] = {}
     for event in events:
         for enrolment in active:
-            inside = enrolment.customer_id in persons[event.subject].ids
+            inside = enrolment.customer_id in persons[original(event)].ids
             if inside and enrolment.enrolment_id not in over:
                 moved = _end(changes, versions, event, enrolment)
                 if moved.state != "active":
@@ -118,7 +118,7 @@ async def _credit(
     orders: list[Order] = []
     for event in events:
         order = _order(event)
-        own = [one for one in sent.values() if one.customer_id in persons[event.subject].ids]
+        own = [one for one in sent.values() if one.customer_id in persons[original(event)].ids]
         touched = credited(order, own)
         if touched is not None:
             done = converted(tx, touched, order)

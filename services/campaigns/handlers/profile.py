@@ -7,13 +7,12 @@ from typing import TypeAlias
 from services.campaigns.addresses import checked
 from services.campaigns.domain.bounce import is_for_good
 from services.campaigns.domain.consent import ALL_PURPOSES, Statement, learn, stated
-from services.campaigns.domain.person import Person
+from services.campaigns.domain.person import Person, original
 from services.campaigns.domain.profile import (
     ADDRESS_TRAITS,
     BOUNCED_PREFIX,
     CUSTOM_PREFIX,
     TRAITS,
-    Profile,
     Trait,
     combine,
 )
@@ -34,15 +33,16 @@ async def learn_about(tx: Transaction, events: Sequence[Told | TierChanged]) -> 
     """Keeps what is new, in the sequence of the log."""
     if not events:
         return
-    ids = sorted({one.subject for one in events})
-    persons = await people.lock(tx.driver, ids)
+    persons = await people.lock(tx.driver, (original(one) for one in events))
     bounced = await _bounced(tx, events, persons)
-    told = [(one.subject, trait) for one in events for trait in _traits(one)]
+    told: list[tuple[str, Trait]] = [
+        (original(one), trait) for one in events for trait in _traits(one)
+    ]
     await profiles.save_traits(tx.driver, [*told, *bounced])
     purposes = await _purposes(tx, events)
     await keep_statements(
         tx,
-        [(one.subject, said) for one in events for said in _statements(one, purposes)],
+        [(original(one), said) for one in events for said in _statements(one, purposes)],
     )
 
 
@@ -68,7 +68,7 @@ async def _bounced(
         each
         for one in events
         if isinstance(one, MessageBounced)
-        for each in persons[one.subject].ids
+        for each in persons[original(one)].ids
     }
     if not concerned:
         return []
@@ -76,23 +76,28 @@ async def _bounced(
     found: list[tuple[str, Trait]] = []
     for one in events:
         if isinstance(one, MessageBounced):
-            profile = profiles.profile_of(persons[one.subject], traits)
-            found += [(one.subject, trait) for trait in _came_back(one, profile)]
-        elif one.subject in concerned:
+            found += _came_back(one, persons[original(one)], traits)
+        elif original(one) in concerned:
             # As these will be saved: of one trait the latest.
-            known = traits.get(one.subject, [])
-            traits[one.subject] = list(combine([*known, *_traits(one)]).traits.values())
+            known = traits.get(original(one), [])
+            traits[original(one)] = list(combine([*known, *_traits(one)]).traits.values())
     return found
 
 
-def _came_back(event: MessageBounced, profile: Profile) -> Iterable[Trait]:
-    """An address that was set later than the message came back is another matter."""
+def _came_back(
+    event: MessageBounced, person: Person, traits: Mapping[str, Sequence[Trait]]
+) -> Iterable[tuple[str, Trait]]:
+    """With each id that the address is known of. An address that was set later than the message
+    came back is another matter."""
     name = ADDRESS_TRAITS.get(event.data.channel)
     if name is None or not is_for_good(event.data.reason):
         return
-    address = profile.traits.get(name)
-    if address is not None and address.value and address.at <= event.time:
-        yield Trait(f"{BOUNCED_PREFIX}{address.value}", True, event.time)
+    address = profiles.profile_of(person, traits).traits.get(name)
+    if address is None or not address.value or address.at > event.time:
+        return
+    for each in person.ids:
+        if any((one.name, one.value) == (name, address.value) for one in traits.get(each, ())):
+            yield each, Trait(f"{BOUNCED_PREFIX}{address.value}", True, event.time)
 
 
 def _traits(event: Told | TierChanged) -> Iterable[Trait]:

@@ -14,7 +14,7 @@ _DELETE = (
 )
 _KEEP_COPIES = """
 INSERT INTO mail_to_forget SELECT message_id FROM interventions
-WHERE customer_id = $1 AND message_id IS NOT NULL ON CONFLICT DO NOTHING
+WHERE (customer_id = $1 OR addressee_id = $1) AND message_id IS NOT NULL ON CONFLICT DO NOTHING
 """
 _ANONYMISE = (
     """
@@ -25,6 +25,7 @@ _ANONYMISE = (
                ELSE rule END
     WHERE customer_id = $1
     """,
+    "UPDATE interventions SET addressee_id = $2 WHERE addressee_id = $1",
     """
     UPDATE enrolments SET customer_id = $2, facts = '{}', reason = 'erased', wake_at = NULL,
         state = CASE WHEN state = 'active' THEN 'left' ELSE state END,

@@ -1,6 +1,6 @@
 """Interventions: planned once by their key, claimed, sent, converted."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,11 @@ JOIN unnest($2::text[], $3::timestamptz[]) AS given (intervention_id, leased_unt
 WHERE interventions.intervention_id = changed.intervention_id
   AND interventions.state = 'sending' AND interventions.claims = changed.claims
 RETURNING interventions.intervention_id, interventions.customer_id
+"""
+_ADDRESS = """
+UPDATE interventions SET addressee_id = given.addressee_id
+FROM unnest($1::text[], $2::text[]) AS given (intervention_id, addressee_id)
+WHERE interventions.intervention_id = given.intervention_id
 """
 _CONVERT = """
 UPDATE interventions
@@ -110,6 +115,12 @@ async def save(driver: Driver, changed: Sequence[Intervention], lease: timedelta
     """Writes what became of them; those being sent are leased for so long."""
     if changed:
         await driver.execute(_SAVE, as_json(changed), lease)
+
+
+async def address(driver: Driver, addressees: Mapping[str, str]) -> None:
+    """Remembers whose address messages go to, by intervention."""
+    if addressees:
+        await driver.execute(_ADDRESS, list(addressees), list(addressees.values()))
 
 
 async def save_if_claimed(

@@ -1,7 +1,7 @@
 """Who is who, and the locks that put everything decided about one person in a line."""
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from services.campaigns.domain.person import Person, people_of
@@ -33,10 +33,23 @@ ORDER BY customer_id FOR UPDATE
 """
 _LOCK_FREE = f"{_LOCK} SKIP LOCKED"
 _LINK = """
-INSERT INTO customers (customer_id, survivor_id) VALUES ($1, $2)
-ON CONFLICT (customer_id) DO UPDATE SET survivor_id = excluded.survivor_id
+INSERT INTO customers (customer_id, survivor_id, link_told) VALUES ($1, $2, true)
+ON CONFLICT (customer_id) DO UPDATE SET survivor_id = excluded.survivor_id, link_told = true
 """
-_UNLINK = "UPDATE customers SET survivor_id = NULL WHERE customer_id = $1 AND survivor_id = $2"
+_UNLINK = """
+INSERT INTO customers (customer_id, link_told) VALUES ($1, true)
+ON CONFLICT (customer_id) DO UPDATE SET survivor_id = NULL, link_told = true
+"""
+_UNTOLD = """
+SELECT named.id FROM unnest($1::text[]) AS named (id) LEFT JOIN customers ON customer_id = named.id
+WHERE survivor_id IS NULL AND link_told IS NOT TRUE
+"""
+_PRESUME = """
+UPDATE customers SET survivor_id = presumed.survivor_id
+FROM unnest($1::text[], $2::text[]) AS presumed (customer_id, survivor_id)
+WHERE customers.customer_id = presumed.customer_id
+  AND customers.survivor_id IS NULL AND NOT link_told
+"""
 _ERASED = "SELECT customer_digest, erased_at FROM erased WHERE customer_digest = ANY($1::bytea[])"
 
 
@@ -94,8 +107,21 @@ async def link(driver: Driver, absorbed: str, survivor: str) -> None:
     await driver.execute(_LINK, absorbed, survivor)
 
 
-async def unlink(driver: Driver, absorbed: str, survivor: str) -> None:
-    await driver.execute(_UNLINK, absorbed, survivor)
+async def unlink(driver: Driver, absorbed: str) -> None:
+    """The id stands alone again, whomever it led to: its merges and unmerges come in order."""
+    await driver.execute(_UNLINK, absorbed)
+
+
+async def presume(driver: Driver, survivors: Mapping[str, str]) -> None:
+    """Links absorbed ids about which no merge was told yet: it is on its way, on another partition.
+
+    Once any merge or unmerge of an id was told, that alone counts: an event that comes late must
+    not join again what was parted.
+    """
+    untold = [row["id"] for row in await driver.fetch(_UNTOLD, sorted(survivors))]
+    if untold:
+        await lock(driver, [*untold, *(survivors[one] for one in untold)])
+        await driver.execute(_PRESUME, untold, [survivors[one] for one in untold])
 
 
 def digest(customer: str) -> bytes:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from services.campaigns.domain.consent import Statement
+from services.campaigns.domain.consent import Statement, together
 from services.campaigns.domain.person import Person
 from services.campaigns.domain.profile import Profile, Trait, combine
 from services.campaigns.store.rows import Driver
@@ -77,6 +77,12 @@ def profile_of(person: Person, traits: Mapping[str, Sequence[Trait]]) -> Profile
     return combine(trait for one in ids for trait in traits.get(one, ()))
 
 
+def holder_of(person: Person, traits: Mapping[str, Sequence[Trait]], name: str, first: str) -> str:
+    """The id of a person with which the profile's trait is known; `first` if with that one too."""
+    chosen = profile_of(person, traits).traits[name]
+    return next(one for one in (first, *person.ids) if chosen in traits.get(one, ()))
+
+
 async def save_statements(driver: Driver, said: Mapping[str, Statements]) -> None:
     """Writes the statements of each customer, as they now stand."""
     rows = [(customer, one) for customer, table in said.items() for one in table.values()]
@@ -120,5 +126,5 @@ async def load_statements(driver: Driver, ids: Collection[str]) -> dict[str, Sta
 
 
 def statements_of(person: Person, said: Mapping[str, Statements]) -> list[Statement]:
-    """What was said about a person under any of their ids."""
-    return [one for each in person.ids for one in said.get(each, {}).values()]
+    """What was said about a person under all their ids."""
+    return together(one for each in person.ids for one in said.get(each, {}).values())

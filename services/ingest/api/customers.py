@@ -38,12 +38,12 @@ class LinkView(BaseModel):
 
 class ConflictView(BaseModel):
     """What was not linked: `anonymous_id` belongs to `kept_id`, perhaps itself, although an event
-    named it with `customer_id`."""
+    named it with `customer_id`; an operator did where `event_id` is null."""
 
     anonymous_id: str
     customer_id: str
     kept_id: str
-    event_id: str
+    event_id: str | None
     reason: Refusal
     at: datetime
 

@@ -22,7 +22,7 @@ from services.ingest.api.body import BodyLimits, Gone, read_body
 from services.ingest.api.schemas import document
 from services.ingest.api.segment_paths import POSTS
 from services.ingest.domain import bundle
-from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of
+from services.ingest.domain.cloudevents import Mode, judge_cloudevents, mode_of, source_room
 from services.ingest.domain.rate import Bucket
 from services.ingest.domain.segment.verdict import Rules
 from services.ingest.domain.verdict import Limits, Rejected, Unreadable, Verdicts, judge
@@ -54,7 +54,6 @@ _log = logger("door")
 _RETRY_AFTER_SECONDS = 1
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _JSON_TYPES = frozenset({b"", b"application/json"})
-_SOURCE_CHARS_MAX = 200
 _ERRORS_MAX = 100
 _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
 _BUCKETS_MAX = 10_000
@@ -120,7 +119,11 @@ async def _take(
         # Too late is 503 in both halves: nothing was promised, so the client sends again.
         async with asyncio.timeout(settings.body_seconds_max):
             body = await read_body(headers, receive, hold, intake.body_limits)
-        verdicts = _judged(context, caller, headers, mode, body)
+        try:
+            verdicts = _judged(context, caller, headers, mode, body)
+        except Problem:
+            bucket.pay(1)  # what cannot be read is work too
+            raise
         bucket.pay(len(verdicts.accepted) + len(verdicts.rejected))
         if dry_run:
             return _receipt(verdicts, 200)
@@ -174,7 +177,7 @@ def _judged(
     try:
         if mode is None:
             return judge(body, limits, now, random_event_id)
-        room = _SOURCE_CHARS_MAX - len(source_of(caller)) - 1
+        room = source_room(source_of(caller))
         return judge_cloudevents(
             mode, headers, body, limits, now, random_event_id, source_chars_max=room
         )
@@ -211,12 +214,21 @@ def _records(
         ):
             yield Outgoing(RECEIVED.name, key, bundle.pack(head, lines), traced)
     if verdicts.rejected:
-        head = first(verdict="rejected", source=source)
-        refused = [
-            bundle.refused_line(one, settings.rejected_body_chars_max) for one in verdicts.rejected
-        ]
-        for lines in bundle.chunks(refused, settings.bundle_bytes_max):
-            yield Outgoing(RECEIVED.name, source.encode(), bundle.pack(head, lines), traced)
+        yield from _refusals(source, verdicts.rejected, first, settings, traced)
+
+
+def _refusals(
+    own: str,
+    rejected: Sequence[Rejected],
+    first: Callable[..., bytes],
+    settings: Any,
+    traced: tuple[tuple[str, bytes], ...],
+) -> Iterator[Outgoing]:
+    for named, several in bundle.refused_by_source(own, rejected):
+        head = first(verdict="rejected", source=named)
+        lines = [bundle.refused_line(one, settings.rejected_body_chars_max) for one in several]
+        for part in bundle.chunks(lines, settings.bundle_bytes_max):
+            yield Outgoing(RECEIVED.name, own.encode(), bundle.pack(head, part), traced)
 
 
 class _Receipt:
@@ -317,6 +329,7 @@ class Intake:
         self._events_per_second = events_per_second
         self._burst_seconds = burst_seconds
         self._buckets: dict[str, Bucket] = {}
+        self.pixel_warnings = Bucket.full(1 / 60, 60, monotonic_seconds())  # one a minute
 
     @property
     def limits(self) -> Limits:

@@ -35,6 +35,7 @@ router = APIRouter(tags=["customers"])
 MergeInPath = Annotated[str, Path(pattern="^[0-9a-zA-Z-]{1,64}$")]
 _DENIED: dict[Denied, str] = {
     "undone": "a merge of these two was undone; `rejoin` decides otherwise",
+    "reversed": "an alias in force joins them in the other direction; undo that merge first",
     "too_many_ids": "together they have more ids than one customer may have",
 }
 
@@ -139,7 +140,10 @@ def _request(context: Context, caller: Caller) -> Request:
     status_code=201,
     responses={
         200: {"model": AliasView, "description": "the same alias was made before"},
-        409: {"model": ProblemDetails, "description": "undone before, or too many ids"},
+        409: {
+            "model": ProblemDetails,
+            "description": "undone before, joined in the other direction, or too many ids",
+        },
     },
 )
 async def make_alias(
@@ -236,7 +240,7 @@ async def undo_merge(context: Ctx, caller: CanOperate, merge_id: MergeInPath) ->
         if done == "missing":
             raise Problem(404, "there is no such merge")
         if done == "corrected":
-            raise Problem(409, "an event of an earlier time has ended this merge already")
+            raise Problem(409, "this merge has ended already: an event or an alias told otherwise")
         found = await identities.load(tx.driver, (done.absorbed_id, done.survivor_id))
     absorbed, survivor = (found[one].canonical_id for one in (done.absorbed_id, done.survivor_id))
     return UndoneView(

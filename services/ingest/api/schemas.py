@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from services.ingest.api.segment_schemas import SCHEMES
 from services.ingest.domain.intake import MODEL_OF, IntakeBatch
 
 _REF = "#/components/schemas/{model}"
@@ -80,7 +81,9 @@ def document(app: FastAPI) -> None:
 
     def complete() -> dict[str, Any]:
         described = plain()
-        schemas = described.setdefault("components", {}).setdefault("schemas", {})
+        components = described.setdefault("components", {})
+        components.setdefault("securitySchemes", {}).update(SCHEMES)
+        schemas = components.setdefault("schemas", {})
         models: list[type[BaseModel]] = [*MODEL_OF.values(), IntakeBatch]
         _, found = models_json_schema(
             [(model, "validation") for model in models], ref_template=_REF

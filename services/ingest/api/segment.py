@@ -1,14 +1,16 @@
 """Segment's and RudderStack's interface: their clients work here by a change of host.
 
 A body is read as bytes whatever its label says: browsers call it text, RudderStack's Node client a
-form. 200 means that the broker has every call's event, or its refusal; the verdicts are in the
-answer. Everything else is an object with `code` and `message`, without which clients send a batch
-again ten times. Trouble that another try may end is told for the whole request, with `Retry-After`.
+form. It is taken apart only for who names a key that may post. 200 means that the broker has every
+call's event, or its refusal; the verdicts are in the answer. Everything else is an object with
+`code` and `message`, without which clients send a batch again ten times. Trouble that another try
+may end is told for the whole request, with `Retry-After`.
 """
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -19,21 +21,26 @@ from fastapi.responses import Response
 from services.ingest.api import segment_schemas as schemas
 from services.ingest.api.body import BodyLimits, Gone, read_body
 from services.ingest.api.door import bucket_of, deliver, problem_of, told
-from services.ingest.api.segment_paths import POSTS, SHOWN
+from services.ingest.api.segment_paths import HISTORY, POSTS, SHOWN
 from services.ingest.domain.segment import pixel, write_key
 from services.ingest.domain.segment.calls import KINDS, Kind, read_request
 from services.ingest.domain.segment.calls import Request as Calls
-from services.ingest.domain.segment.verdict import judge_calls
-from services.ingest.domain.verdict import Unreadable
+from services.ingest.domain.segment.verdict import SLICE, joined, judge_slices
+from services.ingest.domain.verdict import Unreadable, Verdicts
 from services.ingest.handlers.receipt import receipt_time
+from services.ingest.sender import Hold
+from shared.clock import monotonic_seconds
 from shared.ids import random_event_id
+from shared.runtime import metrics
 from shared.runtime.auth import Caller
 from shared.runtime.http import Ctx, Problem, authorize, problem_response
 from shared.runtime.service import Context
+from shared.runtime.telemetry import logger
 from shared.runtime.web import BodyTooLarge
 
 router = APIRouter(tags=["segment"])
 Headers = Mapping[bytes, bytes]
+_log = logger("segment")
 _CLIENT_CLOSED = 499
 _QUERY_FIELDS_MAX = 200
 _PUBLIC = {"x-public": True}
@@ -51,46 +58,82 @@ _CODES = {
 _AS_BAD_REQUEST = {408: "bad_request", 413: "too_large", 415: "bad_request"}
 
 
-async def post_calls(context: Context, request: Request, kind: Kind | None) -> Response:
-    """Takes a call of a kind, or a batch of them."""
+async def post_calls(
+    context: Context, request: Request, kind: Kind | None, *, present: bool = True
+) -> Response:
+    """Takes a call of a kind, or a batch of them. What is not `present` is history: its time of
+    sending says nothing of a clock."""
     headers = dict(request.scope["headers"])
     try:
-        response: Response = await _take(context, headers, request, kind)
+        response: Response = await _take(context, headers, request, kind, present=present)
     except Gone:
         return Response(status_code=_CLIENT_CLOSED)
     except Exception as error:
-        response = _failure(context, error)
+        response = problem_response(_problem(context, error))
     return _shared(headers, response)
 
 
 async def _take(
-    context: Context, headers: Headers, request: Request, kind: Kind | None
+    context: Context, headers: Headers, request: Request, kind: Kind | None, *, present: bool
 ) -> Response:
-    """Who puts the key into the header is known before the body is read."""
-    settings, intake = context.settings, context.resources
-    limits = BodyLimits(settings.segment_request_bytes_max, settings.segment_request_bytes_max)
+    """1. Who puts a key beside the body is known before that is read; of others less is taken.
+    2. Of these too somebody must be known who may post, by the keys that the body seems to name.
+    3. Then the body is taken apart, and tells which key it is: see `write_key`.
+    """
+    intake = context.resources
     key = write_key.of_authorization(headers.get(b"authorization", b""))
     caller = _admitted(context, key) if key else None
-    with intake.sender.hold() as hold:
-        async with asyncio.timeout(settings.body_seconds_max):
-            body = await read_body(headers, request.receive, hold, limits)
-        calls = _read(body, kind) if caller or body else Calls([], {}, kind, None)
+    beside = _beside(headers, request)
+    payer = caller or _known(context, beside)
+    with intake.sender.hold() if payer else intake.sender.hold_stranger() as hold:
+        body = await _body(context, headers, request, hold, known=payer is not None)
+        if payer is None:
+            payer = _first_admitted(context, [*write_key.named_in(body), *beside])
+            hold.introduce()
+        try:
+            calls = _read(body, kind)
+        except Problem:
+            intake.bucket_of(payer.key_id).pay(1)  # what cannot be read is work too
+            raise
         if caller is None:
-            elsewhere = headers.get(b"x-write-key", b"").decode("latin-1")
-            found = calls.write_key or elsewhere or dict(_query(request)).get("writeKey", "")
-            caller = _admitted(context, found)
+            caller = _admitted(context, calls.write_key or next(iter(beside), ""))
+        if not present or _is_repeated(headers):
+            calls = replace(calls, sent_at=None)
         return await _judged(context, caller, headers, calls, len(body))
+
+
+async def _body(
+    context: Context, headers: Headers, request: Request, hold: Hold, *, known: bool
+) -> bytes:
+    settings = context.settings
+    bytes_max = settings.segment_request_bytes_max
+    seconds = settings.body_seconds_max if known else settings.stranger_body_seconds_max
+    async with asyncio.timeout(min(seconds, settings.body_seconds_max)):
+        return await read_body(headers, request.receive, hold, BodyLimits(bytes_max, bytes_max))
+
+
+def _is_repeated(headers: Headers) -> bool:
+    """Whether a client sends again what it made earlier, and may have stamped then."""
+    return headers.get(b"x-retry-count", b"").strip() not in (b"", b"0")
 
 
 async def _judged(
     context: Context, caller: Caller, headers: Headers, calls: Calls, body_bytes: int
 ) -> Response:
-    now = receipt_time(context.clock)
+    """A slice at a time: thousands of calls would hold up everybody else."""
+    now, rules = receipt_time(context.clock), context.resources.rules
+    bucket = context.resources.bucket_of(caller.key_id)
+    parts: list[Verdicts] = []
     try:
-        verdicts = judge_calls(calls, context.resources.rules, body_bytes, now, random_event_id)
+        for part in judge_slices(calls, rules, body_bytes, now, random_event_id):
+            parts.append(part)
+            if len(calls.calls) > SLICE:
+                await asyncio.sleep(0)
     except Unreadable as error:
+        bucket.pay(1)
         raise Problem(error.status, error.detail) from None
-    context.resources.bucket_of(caller.key_id).pay(len(calls.calls))
+    verdicts = joined(parts)
+    bucket.pay(len(calls.calls))
     if calls.calls:
         await deliver(context, caller, headers, verdicts)
     accepted, rejected = told(verdicts)
@@ -113,9 +156,42 @@ def _admitted(context: Context, key: str) -> Caller:
     except Problem as problem:
         if problem.status != 401:  # noqa: PLR2004
             raise
-        detail = "a valid write key is needed: a key with the scope ingest (tn_<id>_<secret>)"
-        raise Problem(401, detail, headers=problem.headers) from None
+        raise _unknown(problem) from None
     return caller
+
+
+def _unknown(problem: Problem) -> Problem:
+    detail = "a valid write key is needed: a key with the scope ingest (tn_<id>_<secret>)"
+    return Problem(401, detail, headers=problem.headers)
+
+
+def _first_admitted(context: Context, keys: Sequence[str]) -> Caller:
+    """The first who may post now; else `Problem`, of the first key that is known if one is."""
+    found: Problem | None = None
+    for key in keys or ("",):
+        try:
+            return _admitted(context, key)
+        except Problem as problem:
+            if found is None or found.status == 401:  # noqa: PLR2004
+                found = problem
+    assert found is not None, "at least the empty key was tried"
+    raise found
+
+
+def _known(context: Context, keys: Sequence[str]) -> Caller | None:
+    try:
+        return _first_admitted(context, keys)
+    except Problem:
+        return None  # the body may name another
+
+
+def _beside(headers: Headers, request: Request) -> list[str]:
+    """The keys beside the body that count where it names none, the first that is there first."""
+    named = (
+        headers.get(b"x-write-key", b"").decode("latin-1"),
+        dict(_query(request)).get("writeKey"),
+    )
+    return [key for key in named if key]
 
 
 def _query(request: Request) -> list[tuple[str, str]]:
@@ -127,7 +203,7 @@ def _query(request: Request) -> list[tuple[str, str]]:
         return []
 
 
-def _failure(context: Context, error: Exception) -> Response:
+def _problem(context: Context, error: Exception) -> Problem:
     """What went wrong as all these clients understand it."""
     if isinstance(error, BodyTooLarge):
         problem = Problem(413, str(error.detail))
@@ -138,9 +214,7 @@ def _failure(context: Context, error: Exception) -> Response:
     headers = dict(problem.headers)
     if status == 503:  # noqa: PLR2004
         headers["Retry-After"] = str(context.settings.segment_retry_after_seconds)
-    return problem_response(
-        Problem(status, problem.detail, headers=headers, code=code, message=problem.detail)
-    )
+    return Problem(status, problem.detail, headers=headers, code=code, message=problem.detail)
 
 
 def _shared(headers: Headers, response: Response) -> Response:
@@ -154,9 +228,9 @@ def _shared(headers: Headers, response: Response) -> Response:
     return response
 
 
-def _poster(kind: Kind | None) -> Callable[..., Awaitable[Response]]:
+def _poster(path: str, kind: Kind | None) -> Callable[..., Awaitable[Response]]:
     async def post(context: Ctx, request: Request) -> Response:
-        return await post_calls(context, request, kind)
+        return await post_calls(context, request, kind, present=path not in HISTORY)
 
     return post
 
@@ -175,7 +249,7 @@ async def preflight(request: Request) -> Response:
 for _path, _kind in POSTS.items():
     router.add_api_route(
         _path,
-        _poster(_kind),
+        _poster(_path, _kind),
         methods=["POST"],
         name=f"post {_path}",
         summary=schemas.summary(_kind),
@@ -208,7 +282,7 @@ async def read_settings(
     the write key that the path names."""
     headers = dict(request.scope["headers"])
     try:
-        authorize(context, key, "ingest")
+        authorize(context, key, "ingest", test_too=True)
         response = Response(
             orjson.dumps(schemas.project_settings(key, *_address(request))),
             media_type="application/json",
@@ -216,7 +290,7 @@ async def read_settings(
     except Problem as problem:
         known = problem.status not in {401, 403}
         unknown = Problem(404, "there is no such write key")
-        response = _failure(context, problem if known else unknown)
+        response = problem_response(_problem(context, problem if known else unknown))
     return _shared(headers, response)
 
 
@@ -235,15 +309,29 @@ async def show_pixel(
     """A call as an image, for mails and pages without scripts: `data` is the call as base64 of its
     JSON, or its fields stand in the query (`userId`, `event`, `properties.subject`, `writeKey`).
     Always answers 200 with an image of one point, also when the call was refused."""
-    kind = _KIND_OF.get(call)
-    query = _query(request)
-    if kind is not None and query:
-        try:
-            body = pixel.body_of(query)
-            calls = _read(body, kind)
-            key = dict(query).get("writeKey") or calls.write_key or ""
-            caller = _admitted(context, key)
-            await _judged(context, caller, dict(request.scope["headers"]), calls, len(body))
-        except Exception as error:
-            _failure(context, error)  # an image cannot tell it, the log can
+    try:
+        await _take_pixel(context, request, _KIND_OF.get(call))
+    except Exception as error:
+        _lost(context, _problem(context, error))
     return Response(_GIF, media_type="image/gif")
+
+
+async def _take_pixel(context: Context, request: Request, kind: Kind | None) -> None:
+    query = _query(request)
+    if kind is None:
+        raise Problem(404, "there is no such call")
+    body = pixel.body_of(query)
+    calls = _read(body, kind)
+    caller = _admitted(context, dict(query).get("writeKey") or calls.write_key or "")
+    await _judged(context, caller, dict(request.scope["headers"]), calls, len(body))
+
+
+def _lost(context: Context, problem: Problem) -> None:
+    """An image cannot tell that its call was not taken: the metrics can, and now and then the log.
+    A mail that names a wrong key is opened a thousand times."""
+    code = problem.extra["code"]
+    metrics.PIXELS_LOST.labels(code).inc()
+    warnings = context.resources.pixel_warnings
+    if warnings.wait_seconds(monotonic_seconds()) == 0:
+        warnings.pay(1)
+        _log.warning("calls of images are not taken", code=code, detail=problem.detail)

@@ -11,6 +11,8 @@ SHOWN: dict[str, Kind | None] = {
     "/v1/b": None,
     "/beacon/v1/batch": None,
 }
+# Where a shop posts its past.
+HISTORY = frozenset({"/v1/import", "/v1/import/"})
 # A redirection, which FastAPI would answer, loses the body of a POST.
 POSTS: dict[str, Kind | None] = {
     **SHOWN,

@@ -15,6 +15,20 @@ DESCRIPTION = (
     "when the broker has every event; a refused one is told in `rejected` and does not hold up the "
     "others. A call sent again with the same `messageId` counts once."
 )
+SECURITY: list[dict[str, list[str]]] = [{"HTTPBasic": []}, {"HTTPBearer": []}, {"WriteKey": []}]
+SCHEMES: dict[str, Any] = {
+    "HTTPBasic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "the write key as user name, without a password",
+    },
+    "WriteKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Write-Key",
+        "description": "the write key, which may as well stand in the body or the query",
+    },
+}
 _CALL: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -116,7 +130,7 @@ def request_of(kind: Kind | None) -> dict[str, Any]:
     if kind in {None, "track"}:
         content["example"] = {"batch": [_EXAMPLE]} if kind is None else _EXAMPLE
     return {
-        "security": [{"HTTPBearer": []}],
+        "security": SECURITY,
         "requestBody": {"required": True, "content": {"application/json": content}},
     }
 

@@ -8,8 +8,6 @@ header is a bundle again, which is what a dead letter carries.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -94,14 +92,38 @@ def unpack(value: bytes) -> tuple[Header, bytes, list[bytes]]:
 
 
 def by_source(own: str, verdicts: Verdicts) -> Iterator[tuple[str, Sequence[Accepted]]]:
-    """(source, accepted events) in order: all are the key's `own`, unless they name sources of
-    theirs below it. Neighbours of one source stay together, and nobody's order changes."""
+    """(source, accepted events): all are the key's `own`, unless they name sources of theirs below
+    it. What is of one source stays together as far as nobody's order changes by it."""
     if not verdicts.sources:
         yield own, verdicts.accepted
         return
-    named = zip(verdicts.sources, verdicts.accepted, strict=True)
-    for source, run in groupby(named, key=itemgetter(0)):
-        yield f"{own}/{source}", [one for _, one in run]
+    runs: list[tuple[str, list[Accepted]]] = []
+    run_of_source: dict[str, int] = {}
+    run_of_key: dict[str, int] = {}
+    for source, one in zip(verdicts.sources, verdicts.accepted, strict=True):
+        place = run_of_source.get(source)
+        if place is None or place < run_of_key.get(one.key, 0):
+            place = run_of_source[source] = len(runs)
+            runs.append((below(own, source), []))
+        runs[place][1].append(one)
+        run_of_key[one.key] = place
+    yield from runs
+
+
+def refused_by_source(
+    own: str, rejected: Sequence[Rejected]
+) -> Iterator[tuple[str, Sequence[Rejected]]]:
+    """(source, refused events), named as `by_source` names those of accepted ones."""
+    several: dict[str, list[Rejected]] = {}
+    for one in rejected:
+        several.setdefault(one.source, []).append(one)
+    for source, found in several.items():
+        yield below(own, source) if source else own, found
+
+
+def below(own: str, source: str) -> str:
+    """A source that events of a key name themselves, as it is recorded."""
+    return f"{own}/{source}"
 
 
 def group(

@@ -31,6 +31,7 @@ from services.ingest.domain.verdict import (
 )
 
 Mode = Literal["structured", "batch", "binary"]
+_SOURCE_CHARS_MAX = 200
 _MODES: Mapping[bytes, Mode] = {
     b"application/cloudevents+json": "structured",
     b"application/cloudevents-batch+json": "batch",
@@ -51,6 +52,11 @@ _JSON = re.compile(r"\s*(application/json|[\w.+-]+/[\w.+-]+\+json)\s*(;.*)?", re
 _ESCAPED = re.compile(rb"\\(.)")
 _ILL = object()
 _ABOUT_DATA = frozenset({"data_base64", "datacontenttype"})
+
+
+def source_room(own: str) -> int:
+    """How many characters a source may have that is recorded below a key's `own`."""
+    return _SOURCE_CHARS_MAX - len(own) - 1
 
 
 def mode_of(media_type: bytes, headers: Mapping[bytes, bytes]) -> Mode | None:
@@ -240,14 +246,21 @@ def _rejected(place: int, sent: _Sent, flaws: Sequence[Flaw], ours: Rejected | N
     as an event of ours too."""
     errors = [{"path": _path(flaw.path, sent.prefix), "message": flaw.message} for flaw in flaws]
     reasons = [flaw.reason for flaw in flaws]
+    source = _readable_source(sent, flaws)
     if ours is None:
         event_id, kind = sent.attributes.get("id"), sent.attributes.get("type")
-        return Rejected(place, event_id, kind, reasons[0], errors, sent.text)
+        return Rejected(place, event_id, kind, reasons[0], errors, sent.text, source)
     if sent.is_object:
         known = {flaw.path for flaw in flaws}
         errors += _translated(ours.errors, f"events.{place}", sent.prefix, known)
     reason = reasons[0] if reasons else ours.reason
-    return Rejected(place, ours.id, ours.type, reason, errors, sent.text)
+    return Rejected(place, ours.id, ours.type, reason, errors, sent.text, source)
+
+
+def _readable_source(sent: _Sent, flaws: Sequence[Flaw]) -> str:
+    """What else is wrong with it, an event with the same id and source is the same event."""
+    readable = sent.is_object and all(flaw.path != "source" for flaw in flaws)
+    return str(sent.attributes["source"]) if readable else ""
 
 
 def _translated(

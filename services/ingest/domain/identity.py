@@ -10,16 +10,24 @@ itself by a parting and a merge, which are exact because state is kept per origi
 What was undone stays apart (docs/adr/0006): a visitor whose link was undone is *barred*, and no
 event links it again, whenever it happened and whoever it names. Only so many ids may lead to one
 customer, and only so many merges a day: what goes on linking is a till or a test account and no
-person. What is not linked for one of these reasons is kept as a conflict.
+person. Nor does a visitor move more often on one day: it is a till that is told backwards. What is
+not linked for one of these reasons is kept as a conflict.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-Refusal = Literal["other_customer", "known_customer", "undone", "too_many_ids", "too_many_merges"]
+Refusal = Literal[
+    "other_customer",
+    "known_customer",
+    "undone",
+    "too_many_ids",
+    "too_many_merges",
+    "too_many_moves",
+]
 BY_EVENT = "one event named both ids"
 BY_EARLIER = "an earlier event named it with another customer"
 BY_KNOWN = "the id is a customer's own"
@@ -32,7 +40,8 @@ class Identity:
 
     `appeared` tells that events left under it as their subject before it was linked. `linked_at`
     and `linked_by` are time and id of the event that links a visitor; `barred` tells that such a
-    link was undone, `told_at` is the time of what was last told of its belonging.
+    link was undone, `told_at` is the time of what was last told of its belonging. `alias_only` is
+    known because of aliases, and no event named it as a customer.
     """
 
     id: str
@@ -45,6 +54,7 @@ class Identity:
     linked_by: str | None = None
     barred: bool = False
     told_at: datetime | None = None
+    alias_only: bool = False
 
     @property
     def absorbed(self) -> bool:
@@ -53,7 +63,7 @@ class Identity:
     @property
     def settled(self) -> bool:
         """Events that happen later change nothing about where this id leads."""
-        return self.absorbed or self.known
+        return self.absorbed or self.known or self.barred
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +82,12 @@ class Naming:
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """`anonymous_id` belongs to `kept_id` (perhaps itself), and an event named it with
-    `customer_id`."""
+    `customer_id`; an operator did where `event_id` is None."""
 
     anonymous_id: str
     customer_id: str
     kept_id: str
-    event_id: str
+    event_id: str | None
     at: datetime
     reason: Refusal
 
@@ -114,17 +124,21 @@ class Outcome:
 
 
 class Bounds(NamedTuple):
-    """What one customer may get. `merges_max` counts a calendar day (UTC) of receipt."""
+    """What one customer may get, and how often one visitor may be linked (`moves_max`). A day is a
+    calendar day (UTC) of receipt."""
 
     ids_max: int = 1_000
     merges_max: int = 1_000
+    moves_max: int = 100
 
 
 class Counts(NamedTuple):
-    """What customers got already: ids by canonical id; merges by the id named and the day."""
+    """What customers got already: ids by canonical id; merges by the id named and the day. And how
+    often a visitor was linked on a day."""
 
     ids: Mapping[str, int] = MappingProxyType({})
     merges: Mapping[tuple[str, date], int] = MappingProxyType({})
+    moves: Mapping[tuple[str, date], int] = MappingProxyType({})
 
 
 class Getting(NamedTuple):
@@ -142,11 +156,44 @@ def linking(identities: Mapping[str, Identity], namings: Sequence[Naming]) -> se
         if naming.customer_id is None or naming.anonymous_id in (None, naming.customer_id):
             continue
         visitor = identities.get(naming.anonymous_id or "")
+        if visitor is not None and visitor.parent_id == naming.customer_id:
+            continue
         if visitor is None or not visitor.settled or _claims_first(naming, visitor):
             customer = identities.get(naming.customer_id)
             canonical = customer.canonical_id if customer is not None else naming.customer_id
             found.add(Getting(canonical, naming.customer_id, midnight(naming.received_at)))
     return found
+
+
+def moving(
+    identities: Mapping[str, Identity], namings: Sequence[Naming]
+) -> set[tuple[str, datetime]]:
+    """Linked visitors whom an earlier event claims for another, with the midnights of receipt: how
+    often they were linked has to be counted."""
+    return {
+        (visitor.id, midnight(naming.received_at))
+        for naming, visitor in _claims(identities, namings)
+        if visitor.parent_id != naming.customer_id
+    }
+
+
+def contested(identities: Mapping[str, Identity], namings: Sequence[Naming]) -> set[str]:
+    """Ids of these that the namings may move, whatever a decision upon them said: a second one may
+    say otherwise, so they have to be locked before it."""
+    unsettled = {name for name, one in identities.items() if not one.settled}
+    return unsettled | {visitor.id for _, visitor in _claims(identities, namings)}
+
+
+def _claims(
+    identities: Mapping[str, Identity], namings: Sequence[Naming]
+) -> Iterator[tuple[Naming, Identity]]:
+    """Events that name a linked visitor before the one that links it."""
+    for naming in namings:
+        visitor = identities.get(naming.anonymous_id or "")
+        if visitor is None or naming.customer_id is None:
+            continue
+        if _claims_first(naming, visitor):
+            yield naming, visitor
 
 
 def midnight(at: datetime) -> datetime:
@@ -184,6 +231,7 @@ class _Book:
         self._before = identities
         self._ids = dict(counts.ids)
         self._merges = dict(counts.merges)
+        self._moves = dict(counts.moves)
         self._bounds = bounds
         self._now = dict(identities)
         self.conflicts: dict[tuple[str, str], Conflict] = {}
@@ -220,6 +268,8 @@ class _Book:
             if one.parent_id is not None:
                 one, parting = self._moved(one, None, naming, BY_KNOWN)
             one = replace(one, known=True)
+        if one.alias_only:
+            one = replace(one, alias_only=False)
         self._now[name] = one
         return one, parting
 
@@ -259,7 +309,8 @@ class _Book:
             return "too_many_ids"
         if self._merges.get((customer.id, day), 0) >= self._bounds.merges_max:
             return "too_many_merges"
-        return None
+        often = self._moves.get((one.id, day), 0) >= self._bounds.moves_max
+        return "too_many_moves" if often else None
 
     def _count(self, one: Identity, customer: Identity, naming: Naming) -> None:
         canonical, day = customer.canonical_id, midnight(naming.received_at).date()
@@ -268,6 +319,7 @@ class _Book:
             if one.canonical_id in self._ids:
                 self._ids[one.canonical_id] -= 1
         self._merges[customer.id, day] = self._merges.get((customer.id, day), 0) + 1
+        self._moves[one.id, day] = self._moves.get((one.id, day), 0) + 1
 
     def _moved(
         self, one: Identity, customer: Identity | None, naming: Naming, why: str

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from services.ingest.domain.identity import Identity, Move
+from services.ingest.domain.identity import BY_EVENT, Identity, Move
 
 
 class Alias(NamedTuple):
@@ -25,6 +25,17 @@ class Holding(NamedTuple):
 
     customer_id: str
     digest: bytes
+
+
+def firsts(told: Iterable[Holding], held: Iterable[bytes]) -> list[Holding]:
+    """Of what is told, in order, that which nobody had before (`held` are the traits of others): it
+    joins nobody yet."""
+    taken, found = set(held), list[Holding]()
+    for holding in told:
+        if holding.digest not in taken:
+            taken.add(holding.digest)
+            found.append(holding)
+    return found
 
 
 def persons(
@@ -59,6 +70,35 @@ def _unite(leads: dict[str, str], one: str, other: str) -> None:
     leads[_end(leads, one)] = _end(leads, other)
 
 
+class Link(NamedTuple):
+    """The event that links a visitor to a customer, and when it happened."""
+
+    customer: Identity
+    event_id: str
+    happened_at: datetime
+
+
+def release(one: Identity, link: Link | None, at: datetime) -> tuple[Identity, Move | None]:
+    """An id that aliases alone had made known, and that none names any more, is a visitor as it was
+    before: with the `link` that it had."""
+    assert one.alias_only, "what an event named as a customer stays one"
+    assert not one.absorbed, "neither aliases nor traits join it"
+    visitor = replace(one, known=False, alias_only=False)
+    if link is None:
+        return visitor, None
+    told = max(at, one.told_at or at)
+    visitor = replace(
+        visitor,
+        canonical_id=link.customer.canonical_id,
+        parent_id=link.customer.id,
+        linked_at=link.happened_at,
+        linked_by=link.event_id,
+        barred=False,
+        told_at=told,
+    )
+    return visitor, Move(one.id, None, link.customer.id, told, BY_EVENT)
+
+
 class Regrouped(NamedTuple):
     """Known ids that lead elsewhere now, and what is to be told about them."""
 
@@ -69,7 +109,12 @@ class Regrouped(NamedTuple):
 def regroup(
     identities: Iterable[Identity], canonical: Mapping[str, str], at: datetime, why: str
 ) -> Regrouped:
-    """Makes known ids lead to their canonical ones, straight, as of `at`."""
+    """Makes known ids lead to their canonical ones, straight, as of `at`.
+
+    The moves are in an order in which there is never a circle, and never a part of a person by
+    itself: who changes sides, who leaves for good, who leaves to stand for the others, who joins
+    (first those who stood for a person before), and who only follows one of these.
+    """
     changed: list[Identity] = []
     moves: list[Move] = []
     for one in sorted(identities, key=lambda each: each.id):
@@ -81,4 +126,19 @@ def regroup(
         told = max(at, one.told_at or at)
         changed.append(replace(one, canonical_id=leads_to, parent_id=joined, told_at=told))
         moves.append(Move(one.id, one.parent_id, joined, told, why))
-    return Regrouped(changed, moves)
+    return Regrouped(changed, _in_turn(moves, canonical))
+
+
+def _in_turn(moves: Sequence[Move], canonical: Mapping[str, str]) -> list[Move]:
+    # New roots, and who stood for the same person before them.
+    heirs = {move.id: move.left for move in moves if canonical.get(move.left or "") == move.id}
+    stood_before = set(heirs.values())
+
+    def turn(move: Move) -> tuple[int, str]:
+        if move.left is None:
+            return (3 if move.id in stood_before else 4), move.id
+        if move.joined is not None:
+            return (5 if canonical.get(move.left) == move.joined else 0), move.id
+        return (2 if move.id in heirs else 1), move.id
+
+    return sorted(moves, key=turn)

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from services.ingest.domain.bundle import below
+from services.ingest.domain.cloudevents import judge_cloudevents, source_room
 from services.ingest.domain.flaws import Flaw
 from services.ingest.domain.segment.calls import kind_of, read_request
 from services.ingest.domain.segment.verdict import Rules, judge_calls
@@ -27,12 +29,13 @@ def kept_id(event_id: str | None, replay_id: str | None) -> str | None:
 
 
 def judge_again(
-    text: str, *, kept: str | None, rejection_id: str, rules: Rules, now: datetime
+    text: str, *, kept: str | None, source: str, rejection_id: str, rules: Rules, now: datetime
 ) -> Accepted | Rejected:
-    """Judges one event, or one of Segment's calls, by itself, with paths from its top.
+    """Judges one event, CloudEvent, or call of Segment's by itself, with paths from its top.
 
-    One without an id gets `kept`, or one that follows from `rejection_id`, so that every replay of
-    it has the same.
+    `source` is what the refused event was recorded under, which it keeps. One without an
+    id gets `kept`, or one that follows from `rejection_id`, so that every replay of it has the
+    same.
     """
     value = _one_event(text)
     if value is None:
@@ -40,7 +43,7 @@ def judge_again(
         return _rejected(text, None, Flaw("", message, "not_an_object"))
     spare = kept or derived_event_id(rejection_id, _DERIVED)
     try:
-        verdicts = _judged(value, text.encode(), rules, now, spare)
+        verdicts = _judged(value, text.encode(), source, rules, now, spare)
     except Unreadable as error:
         return _rejected(text, None, Flaw("", error.detail, "not_an_object"))
     if verdicts.rejected:
@@ -49,10 +52,31 @@ def judge_again(
     if kept is not None and accepted.id != kept:
         message = f"must stay {kept!r} or be left out, so that the event counts once"
         return _rejected(text, accepted.id, Flaw("id", message, "invalid_value"))
+    own, said = _own(source), "".join(verdicts.sources)
+    if said and source not in (own, below(own, said)):
+        message = f"must stay {source[len(own) + 1 :]!r}, so that the event counts once"
+        return _rejected(text, accepted.id, Flaw("source", message, "invalid_value"))
     return accepted
 
 
-def _judged(value: Any, body: bytes, rules: Rules, now: datetime, spare: str) -> Verdicts:
+def _own(source: str) -> str:
+    """The key's part of a recorded source: `/sources/<key>`."""
+    return "/".join(source.split("/", 3)[:3])
+
+
+def _judged(
+    value: Any, body: bytes, source: str, rules: Rules, now: datetime, spare: str
+) -> Verdicts:
+    if "specversion" in value:
+        return judge_cloudevents(
+            "structured",
+            {},
+            body,
+            rules.limits,
+            now,
+            lambda: spare,
+            source_chars_max=source_room(_own(source)),
+        )
     kind = kind_of(value.get("type"))
     if kind is None:
         return judge(body, rules.limits, now, lambda: spare)

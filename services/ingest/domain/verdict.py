@@ -62,7 +62,8 @@ class Accepted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """`body` is what was sent, as JSON text; `errors` have paths from the top of the request."""
+    """`body` is what was sent, as JSON text; `errors` have paths from the top of the request.
+    `source` is where the event says that it comes from; empty when it does not."""
 
     place: int
     id: str | None
@@ -70,6 +71,7 @@ class Rejected:
     reason: str
     errors: Sequence[dict[str, str]]
     body: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

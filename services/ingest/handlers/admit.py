@@ -1,11 +1,11 @@
 """Admits events: counts each once, finds out whose they are, and lets them go to everybody."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from services.ingest.domain import business, identity
-from services.ingest.domain.identity import Counts, Identity, Naming, Outcome, Resolved
+from services.ingest.domain.identity import Counts, Identity, Naming, Outcome, Refusal, Resolved
 from services.ingest.domain.intake import class_of, payload_of
 from services.ingest.domain.traits import Trait
 from services.ingest.handlers import joining, plans
@@ -35,26 +35,33 @@ async def admit(
     """
     received = [_readable(one) for one in events]
     counted = await _claim(tx, received)
-    traits = await joining.new_traits(tx, received)
-    await (identities.own if traits else identities.share)(tx.driver)
-    for part in _parts(len(received), traits):
-        await _admit(tx, received[part], counted[part])
-        last = part.stop - 1
-        if last in traits:
-            await joining.join_by_traits(tx, received[last], traits[last])
+    traits = await joining.hold(tx, received)
+    await _admit_and_join(tx, received, counted, traits)
     await plans.look_at(tx, [one for one, leaves in zip(received, counted, strict=True) if leaves])
     metrics.INTAKE_EVENTS.labels("duplicate").inc(counted.count(False))
     metrics.INTAKE_EVENTS.labels("admitted").inc(counted.count(True))
 
 
-def _parts(size: int, traits: Mapping[int, Sequence[Trait]]) -> Iterator[slice]:
-    """A batch in pieces, each of which ends with an event that tells a trait, or with the batch."""
-    start = 0
+async def _admit_and_join(
+    tx: Transaction,
+    received: Sequence[Received],
+    counted: Sequence[bool],
+    traits: Mapping[int, Sequence[Trait]],
+) -> None:
+    """Admits the batch in pieces, each of which ends with an event that joins customers. What is
+    refused to everybody (a shop's own address, told for all its customers) cuts it no further."""
+    start, full, late = 0, dict[bytes, Refusal](), list[tuple[Received, Trait]]()
     for place in sorted(traits):
-        yield slice(start, place + 1)
-        start = place + 1
-    if start < size:
-        yield slice(start, size)
+        late += [(received[place], one) for one in traits[place] if one.digest in full]
+        joining_now = [one for one in traits[place] if one.digest not in full]
+        if joining_now:
+            part, start = slice(start, place + 1), place + 1
+            await _admit(tx, received[part], counted[part])
+            full |= await joining.join_by_traits(tx, received[place], joining_now)
+    if start < len(received):
+        await _admit(tx, received[start:], counted[start:])
+    if late:
+        await joining.refuse(tx, late, full)
 
 
 async def _admit(tx: Transaction, received: Sequence[Received], counted: Sequence[bool]) -> None:
@@ -118,7 +125,7 @@ async def _resolve(tx: Transaction, namings: Sequence[Naming]) -> Outcome:
     outcome = identity.resolve(found, namings, counts, bounds)
     fresh = {one.id: one for one in outcome.changed if one.id not in found}
     inserted = await identities.insert(tx.driver, list(fresh.values())) if fresh else set()
-    contested = {name for name, one in found.items() if not one.settled}
+    contested = identity.contested(found, namings)
     contested |= {one.id for one in outcome.changed} - inserted
     if contested:
         found |= await identities.lock(tx.driver, contested)
@@ -127,22 +134,26 @@ async def _resolve(tx: Transaction, namings: Sequence[Naming]) -> Outcome:
     if changed:
         await identities.update(tx.driver, changed)
     if outcome.conflicts:
-        await conflicts.keep(tx.driver, outcome.conflicts)
+        await conflicts.keep(
+            tx.driver, outcome.conflicts, rows_max=tx.resources.identity.conflicts_max
+        )
     return outcome
 
 
 async def _counts(
     tx: Transaction, found: Mapping[str, Identity], namings: Sequence[Naming]
 ) -> Counts:
-    """What those got already who may get a further id."""
+    """What those got already who may get a further id, and how often those moved who may move."""
     getting = identity.linking(found, namings)
     if not getting:
         return Counts()
-    ids_max, merges_max = tx.resources.identity.bounds
+    bounds = tx.resources.identity.bounds
     canonical = {one.canonical_id for one in getting}
+    moving = identity.moving(found, namings)
     return Counts(
-        await identities.links(tx.driver, canonical, ids_max),
-        await identities.merges(tx.driver, getting, merges_max),
+        await identities.links(tx.driver, canonical, bounds.ids_max),
+        await identities.merges(tx.driver, getting, bounds.merges_max),
+        await identities.moves(tx.driver, moving, bounds.moves_max) if moving else {},
     )
 
 

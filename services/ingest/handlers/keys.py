@@ -134,7 +134,7 @@ def _announce(tx: Transaction, row: KeyRow, now: datetime) -> None:
                 expires_at=row.expires_at,
                 previous_hash=row.previous_hash,
                 previous_expires_at=row.previous_expires_at,
-                test=row.test,
+                test=row.test or None,
             ),
         )
     )

@@ -10,15 +10,16 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from services.ingest.domain.identity import BY_KNOWN, Bounds, Conflict, Identity, Move, part
-from services.ingest.domain.joining import Holding
+from services.ingest.domain.joining import Holding, Link, release
 from services.ingest.handlers.joining import ids_of, regrouped
-from services.ingest.handlers.telling import tell
+from services.ingest.handlers.telling import SOURCE, tell
 from services.ingest.store import conflicts, identities, merges, traits
 from services.ingest.store.merges import End, Merge
+from shared.clock import EPOCH
 from shared.ids import random_event_id
 from shared.runtime.db import ReadSession, Transaction
 
-Denied = Literal["undone", "too_many_ids"]
+Denied = Literal["undone", "reversed", "too_many_ids"]
 NotUndone = Literal["missing", "corrected"]
 BY_ALIAS = "an alias"
 UNDONE = "a merge was undone"
@@ -60,10 +61,14 @@ async def preview(
     leads_to = {name: one.canonical_id for name, one in found.items()}
     ids = await ids_of(session, {previous, customer}, bounds.ids_max)
     # A visitor who comes by itself was counted with the customer, too, whom it leaves.
-    ids -= sum(leads_to.get(name, name) != name for name in {previous, customer})
+    sides = {previous, customer}
+    ids -= sum(leads_to.get(name, name) in sides - {name} for name in sides)
     between = await merges.between(session.driver, previous_id, customer_id)
     denied: Denied | None = None
-    if any(one.ended_because == "undone" for one in between) and _in_force(between) is None:
+    there = _in_force(between, previous_id)
+    if there is not None and there.absorbed_id != previous_id:
+        denied = "reversed"
+    elif there is None and any(one.ended_because == "undone" for one in between):
         denied = "undone"
     elif ids > bounds.ids_max + 1:
         denied = "too_many_ids"
@@ -77,19 +82,23 @@ def _person(found: dict[str, Identity], name: str) -> str:
     return one.canonical_id if one is not None and one.known else name
 
 
-def _in_force(between: Sequence[Merge]) -> Merge | None:
-    return next((one for one in between if one.through == "alias" and one.ended_at is None), None)
+def _in_force(between: Sequence[Merge], previous_id: str) -> Merge | None:
+    """The alias in force between two ids; the one in the other direction only if no other is."""
+    found = [one for one in between if one.through == "alias" and one.ended_at is None]
+    return min(found, key=lambda one: one.absorbed_id != previous_id, default=None)
 
 
 async def alias(
     tx: Transaction, previous_id: str, customer_id: str, *, rejoin: bool, request: Request
 ) -> Joined | Denied:
     """Makes two ids one customer's. A link between them that was undone stays so, unless
-    `rejoin`."""
+    `rejoin`; an alias in the other direction has to be undone first."""
     await identities.own(tx.driver)
     between = await merges.between(tx.driver, previous_id, customer_id)
-    if (known := _in_force(between)) is not None:
-        return Joined(known, await _canonical(tx, customer_id), False)
+    if (there := _in_force(between, previous_id)) is not None:
+        if there.absorbed_id != previous_id:
+            return "reversed"
+        return Joined(there, await _canonical(tx, customer_id), False)
     seen = await preview(tx, previous_id, customer_id, tx.resources.identity.bounds)
     if seen.denied == "undone" and not rejoin:
         return "undone"
@@ -105,9 +114,10 @@ async def alias(
     )
     if seen.ids > tx.resources.identity.bounds.ids_max + 1:
         conflict = Conflict(
-            previous_id, customer_id, seen.previous, merge.id, merge.made_at, "too_many_ids"
+            previous_id, customer_id, seen.previous, None, merge.made_at, "too_many_ids"
         )
-        await conflicts.keep(tx.driver, [conflict])
+        rows_max = tx.resources.identity.conflicts_max
+        await conflicts.keep(tx.driver, [conflict], rows_max=rows_max)
         return "too_many_ids"
     partings = [
         move for name in (previous_id, customer_id) for move in await _known(tx, name, merge)
@@ -121,7 +131,7 @@ async def alias(
 
 async def _known(tx: Transaction, name: str, merge: Merge) -> list[Move]:
     """Makes an id a customer's own; answers whom it leaves, if only events had linked it."""
-    fresh = Identity(name, name, merge.made_at, known=True)
+    fresh = Identity(name, name, merge.made_at, known=True, alias_only=True)
     if await identities.insert(tx.driver, [fresh]):
         return []
     one = (await identities.lock(tx.driver, [name]))[name]
@@ -132,7 +142,7 @@ async def _known(tx: Transaction, name: str, merge: Merge) -> list[Move]:
         one, move = part(one, merge.happened_at)
         moves = [replace(move, why=BY_KNOWN)]
         await merges.correct(tx.driver, [End(name, merge.made_at, merge.id)])
-    await identities.update(tx.driver, [replace(one, known=True)])
+    await identities.update(tx.driver, [replace(one, known=True, alias_only=True)])
     return moves
 
 
@@ -158,10 +168,47 @@ async def undo(tx: Transaction, merge_id: str, *, request: Request) -> Merge | N
             await traits.undo(tx.driver, Holding(merge.absorbed_id, merge.digest))
         together = await _canonical(tx, merge.absorbed_id)
         moves = await regrouped(tx, {together}, request.now, UNDONE)
+        if merge.through == "alias":
+            moves = [*moves, *await _release(tx, merge, request)]
     tell(tx, moves, key=f"undo {merge_id}", cause=merge_id, recorded_at=request.made_at)
     ended = await merges.lock(tx.driver, merge_id)
     assert ended is not None, "merges are never deleted"
     return ended
+
+
+async def _release(tx: Transaction, ended: Merge, request: Request) -> list[Move]:
+    """Makes visitors again of the ids of an alias that only aliases had made known, where none
+    names them any more; answers whom they join, as before."""
+    names = (ended.absorbed_id, ended.survivor_id)
+    aliased = await merges.aliased(tx.driver, names)
+    moves: list[Move] = []
+    for one in (await identities.lock(tx.driver, names)).values():
+        if not one.alias_only or one.id in aliased:
+            continue
+        before = await merges.ended_by_alias(tx.driver, one.id)
+        visitor, move = release(one, await _link(tx, before), request.now)
+        await identities.update(tx.driver, [visitor])
+        if before is not None and move is not None:
+            again = replace(
+                before,
+                id=random_event_id(),
+                made_at=request.made_at,
+                ended_at=None,
+                ended_by=None,
+                ended_because=None,
+            )
+            await merges.insert(tx.driver, [again])
+            moves.append(move)
+    return moves
+
+
+async def _link(tx: Transaction, merge: Merge | None) -> Link | None:
+    if merge is None:
+        return None
+    assert merge.cause is not None, "an event made this link"
+    customer = (await identities.load(tx.driver, [merge.survivor_id]))[merge.survivor_id]
+    # What the version before linked is dated by its receipt, and is older than all events.
+    return Link(customer, merge.cause, EPOCH if merge.made_by == SOURCE else merge.happened_at)
 
 
 async def _canonical(tx: Transaction, name: str) -> str:

@@ -103,5 +103,6 @@ def _refused(header: Header, line: bytes, raw: bytes, trace: str | None) -> Mess
         rejected_at=header.received_at,
         default_at=header.default_at,
     )
-    key = event_key(f"{header.source}/rejections", name)
+    # No source has a blank in it, so no event that was accepted has this key.
+    key = event_key(f"{header.source} rejections", name)
     return Message(Refused(rejection), key, content_hash(line), raw, EPOCH, name, trace)

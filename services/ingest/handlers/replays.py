@@ -83,7 +83,9 @@ class _Ready:
 def judge(one: Rejection, text: str, rules: Rules, now: datetime) -> Accepted | Rejected:
     """What the door would say to `text` in the place of a refused event."""
     kept = mending.kept_id(one.event_id, one.replay_id)
-    return mending.judge_again(text, kept=kept, rejection_id=one.id, rules=rules, now=now)
+    return mending.judge_again(
+        text, kept=kept, source=one.source, rejection_id=one.id, rules=rules, now=now
+    )
 
 
 def text_of(one: Rejection) -> str:

@@ -1,6 +1,6 @@
 """Tells everybody who belongs to whom from now on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from services.ingest.domain.identity import Move
@@ -21,8 +21,10 @@ def tell(
 ) -> None:
     """Publishes the moves: of each id first whom it leaves, then whom it joins.
 
-    The ids of the events follow from `key`, which stands for the cause.
+    The ids of the events follow from `key`, which stands for the cause. Who leaves is told with
+    whom it joins, and whether whom it leaves comes along: nobody need take it to be alone between.
     """
+    leads_to = {move.id: move.joined or move.id for move in moves}
     for ordinal, move in enumerate(moves):
         if move.left is not None:
             tx.publish(
@@ -33,7 +35,7 @@ def tell(
                     time=move.at,
                     recordedtime=recorded_at,
                     cause=EventId(cause),
-                    data=CustomerUnmergedData(survivor_id=CustomerId(move.left), reason=move.why),
+                    data=_parting(move.left, move, leads_to),
                 )
             )
         if move.joined is not None:
@@ -48,3 +50,13 @@ def tell(
                     data=CustomerMergedData(survivor_id=CustomerId(move.joined), reason=move.why),
                 )
             )
+
+
+def _parting(left: str, move: Move, leads_to: Mapping[str, str]) -> CustomerUnmergedData:
+    now = leads_to[move.id]
+    return CustomerUnmergedData(
+        survivor_id=CustomerId(left),
+        reason=move.why,
+        joins=CustomerId(now) if now != move.id else None,
+        together=True if leads_to.get(left, left) == now else None,
+    )

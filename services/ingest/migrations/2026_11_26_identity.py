@@ -1,4 +1,9 @@
-"""Merges that can be listed and undone, verified traits, and why an id was not linked."""
+"""Merges that can be listed and undone, verified traits, and why an id was not linked.
+
+Replicas of the version before go on writing while the new ones start: this only adds, and a trigger
+completes what they write. When none is left, a later migration may drop the trigger and demand
+`(canonical_id = id) = (parent_id IS NULL)`.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +19,7 @@ def upgrade() -> None:
     _conflicts()
     _merges()
     _traits()
+    _version_before()
 
 
 def _identities() -> None:
@@ -22,6 +28,9 @@ def _identities() -> None:
         "identities", sa.Column("barred", sa.Boolean, nullable=False, server_default=sa.false())
     )
     op.add_column("identities", sa.Column("told_at", sa.DateTime(timezone=True)))
+    op.add_column(
+        "identities", sa.Column("alias_only", sa.Boolean, nullable=False, server_default=sa.false())
+    )
     op.drop_constraint("identities_linked_when_absorbed", "identities")
     # A linked id that was named as a customer afterwards stays where it is: what was published
     # under the person would have to be told anew. It becomes an alias, which can be undone.
@@ -30,6 +39,7 @@ def _identities() -> None:
 
 
 def _conflicts() -> None:
+    op.alter_column("identity_conflicts", "event_id", nullable=True)
     op.add_column(
         "identity_conflicts",
         sa.Column("reason", sa.Text, nullable=False, server_default="other_customer"),
@@ -38,6 +48,11 @@ def _conflicts() -> None:
         "identity_conflicts_newest",
         "identity_conflicts",
         ["seen_at", "anonymous_id", "customer_id"],
+    )
+    op.create_index(
+        "identity_conflicts_by_reason",
+        "identity_conflicts",
+        ["reason", "seen_at", "anonymous_id", "customer_id"],
     )
 
 
@@ -70,7 +85,11 @@ def _merges() -> None:
 
 
 def _history() -> None:
-    """What joins ids already, as merges that can be undone."""
+    """What joins ids already, as merges that can be undone.
+
+    The version before dated a link by its receipt, so the times of events say nothing about it: it
+    is dated before all of them, and no event that happened earlier takes it for its own.
+    """
     op.execute("""
     INSERT INTO merges
       (id, through, absorbed_id, survivor_id, cause, made_by, happened_at, made_at)
@@ -79,7 +98,9 @@ def _history() -> None:
     FROM identities WHERE canonical_id <> id
     """)
     op.execute("""
-    UPDATE identities SET linked_at = NULL, linked_by = NULL WHERE canonical_id <> id AND known
+    UPDATE identities SET linked_at = CASE WHEN NOT known THEN timestamptz 'epoch' END,
+           linked_by = CASE WHEN NOT known THEN linked_by END
+    WHERE canonical_id <> id
     """)
 
 
@@ -98,16 +119,6 @@ def _constraints() -> None:
             postgresql_where=sa.text(f"ended_at IS NULL AND through = '{through}'"),
         )
     op.create_check_constraint(
-        "identities_child_when_absorbed",
-        "identities",
-        "(canonical_id = id) = (parent_id IS NULL)",
-    )
-    op.create_check_constraint(
-        "identities_linked_by_event",
-        "identities",
-        "(parent_id IS NOT NULL AND NOT known) = (linked_at IS NOT NULL)",
-    )
-    op.create_check_constraint(
         "identities_link_is_whole", "identities", "(linked_at IS NULL) = (linked_by IS NULL)"
     )
 
@@ -120,3 +131,39 @@ def _traits() -> None:
         sa.Column("in_force", sa.Boolean, nullable=False),
     )
     op.create_index("identity_traits_customer", "identity_traits", ["customer_id"])
+    op.create_table(
+        "identity_trait_key",
+        sa.Column("sole", sa.Boolean, primary_key=True),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.CheckConstraint("sole", name="identity_trait_key_only_one"),
+    )
+
+
+def _version_before() -> None:
+    """A link that the version before writes has no parent, and one whose visitor it then hears of
+    as a customer keeps its date: both become what this migration makes of those of before."""
+    op.execute("""
+    CREATE FUNCTION identities_complete() RETURNS trigger LANGUAGE plpgsql
+    SET search_path FROM CURRENT AS $$
+    BEGIN
+      UPDATE merges SET through = 'alias'
+      WHERE absorbed_id = NEW.id AND through = 'event' AND ended_at IS NULL AND NEW.known;
+      IF NOT FOUND THEN
+        INSERT INTO merges
+          (id, through, absorbed_id, survivor_id, cause, made_by, happened_at, made_at)
+        VALUES (gen_random_uuid()::text, CASE WHEN NEW.known THEN 'alias' ELSE 'event' END,
+                NEW.id, NEW.canonical_id, NEW.linked_by, '/ingest', NEW.linked_at, NEW.linked_at);
+      END IF;
+      UPDATE identities SET parent_id = canonical_id, told_at = coalesce(told_at, linked_at),
+             linked_at = CASE WHEN NOT known THEN timestamptz 'epoch' END,
+             linked_by = CASE WHEN NOT known THEN linked_by END
+      WHERE id = NEW.id;
+      RETURN NULL;
+    END $$
+    """)
+    op.execute("""
+    CREATE TRIGGER identities_complete AFTER INSERT OR UPDATE ON identities FOR EACH ROW
+    WHEN (NEW.canonical_id <> NEW.id AND NEW.linked_at IS NOT NULL
+          AND (NEW.parent_id IS NULL OR NEW.known))
+    EXECUTE FUNCTION identities_complete()
+    """)

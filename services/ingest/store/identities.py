@@ -7,7 +7,7 @@ ids of theirs, so whoever does that owns the whole: nobody else admits events me
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
-from datetime import date
+from datetime import date, datetime
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -24,7 +24,7 @@ _OWN = "SELECT pg_advisory_xact_lock($1)"
 _LOAD = f"SELECT {_COLUMNS} FROM identities WHERE id = ANY($1::text[])"  # noqa: S608
 _LOCK = f"{_LOAD} ORDER BY id FOR UPDATE"
 _ROWS = """unnest($1::text[], $2::text[], $3::timestamptz[], $4::bool[], $5::bool[], $6::text[],
-                     $7::timestamptz[], $8::text[], $9::bool[], $10::timestamptz[])"""
+                     $7::timestamptz[], $8::text[], $9::bool[], $10::timestamptz[], $11::bool[])"""
 _INSERT = f"""
 INSERT INTO identities ({_COLUMNS}) SELECT * FROM {_ROWS}
 ON CONFLICT DO NOTHING RETURNING id
@@ -32,7 +32,8 @@ ON CONFLICT DO NOTHING RETURNING id
 _UPDATE = f"""
 UPDATE identities SET canonical_id = one.canonical_id, known = one.known,
        appeared = one.appeared, parent_id = one.parent_id, linked_at = one.linked_at,
-       linked_by = one.linked_by, barred = one.barred, told_at = one.told_at
+       linked_by = one.linked_by, barred = one.barred, told_at = one.told_at,
+       alias_only = one.alias_only
 FROM {_ROWS} AS one ({_COLUMNS})
 WHERE identities.id = one.id
 """  # noqa: S608
@@ -51,6 +52,14 @@ SELECT one.id, one.day, (
       AND made_at >= one.day AND made_at < one.day + interval '1 day' LIMIT $3
   )
 ) AS merges FROM unnest($1::text[], $2::timestamptz[]) AS one (id, day)
+"""
+_MOVES = """
+SELECT one.id, one.day, (
+  SELECT count(*) FROM (
+    SELECT FROM merges WHERE absorbed_id = one.id AND through = 'event'
+      AND made_at >= one.day AND made_at < one.day + interval '1 day' LIMIT $3
+  )
+) AS moves FROM unnest($1::text[], $2::timestamptz[]) AS one (id, day)
 """
 _TOGETHER = f"""
 SELECT {_COLUMNS} FROM identities WHERE id = $1 OR (canonical_id = $1 AND canonical_id <> id)
@@ -117,6 +126,18 @@ async def merges(
         _MERGES, [name for name, _ in wanted], [midnight for _, midnight in wanted], merges_max
     )
     return {(row["id"], row["day"].date()): row["merges"] for row in rows}
+
+
+async def moves(
+    driver: Driver, moving: Iterable[tuple[str, datetime]], moves_max: int
+) -> dict[tuple[str, date], int]:
+    """How often events linked each of these visitors on a day, given by its midnight, up to
+    `moves_max`."""
+    wanted = sorted(moving)
+    rows = await driver.fetch(
+        _MOVES, [name for name, _ in wanted], [midnight for _, midnight in wanted], moves_max
+    )
+    return {(row["id"], row["day"].date()): row["moves"] for row in rows}
 
 
 async def together(driver: Driver, canonical_id: str, rows_max: int) -> list[Identity]:

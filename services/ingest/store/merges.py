@@ -63,6 +63,16 @@ SELECT {_COLUMNS} FROM merges
 WHERE (absorbed_id = $1 AND survivor_id = $2) OR (absorbed_id = $2 AND survivor_id = $1)
 ORDER BY ended_at NULLS FIRST, made_at
 """  # noqa: S608
+_ALIASED = """
+SELECT unnest(ARRAY[absorbed_id, survivor_id]) AS id FROM merges
+WHERE through = 'alias' AND ended_at IS NULL
+  AND (absorbed_id = ANY($1::text[]) OR survivor_id = ANY($1::text[]))
+"""
+_LAST_LINK = f"""
+SELECT {_COLUMNS} FROM merges WHERE absorbed_id = $1 AND through = 'event'
+ORDER BY ended_at DESC NULLS FIRST LIMIT 1
+"""  # noqa: S608
+_IS_ALIAS = "SELECT EXISTS (SELECT FROM merges WHERE id = $1 AND through = 'alias')"
 _IN_FORCE = f"""
 SELECT {_COLUMNS} FROM merges WHERE absorbed_id = ANY($1::text[]) AND ended_at IS NULL
 ORDER BY absorbed_id, made_at, id LIMIT $2
@@ -118,6 +128,19 @@ async def aliases(driver: Driver, ids: Collection[str]) -> list[Alias]:
 async def between(driver: Driver, one: str, other: str) -> list[Merge]:
     """All that ever joined these two by name, what is in force first."""
     return [Merge(*row) for row in await driver.fetch(_BETWEEN, one, other)]
+
+
+async def aliased(driver: Driver, ids: Collection[str]) -> set[str]:
+    """The ids that an alias in force names, among others these."""
+    return {row["id"] for row in await driver.fetch(_ALIASED, list(ids))}
+
+
+async def ended_by_alias(driver: Driver, visitor: str) -> Merge | None:
+    """The last link by event of a visitor, where it was an alias that ended it."""
+    row = await driver.fetchrow(_LAST_LINK, visitor)
+    if row is None or not await driver.fetchval(_IS_ALIAS, row["ended_by"]):
+        return None
+    return Merge(*row)
 
 
 async def in_force(driver: Driver, ids: Collection[str], rows_max: int) -> list[Merge]:

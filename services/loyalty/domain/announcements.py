@@ -62,7 +62,10 @@ def announce_entry(
     recorded_at: datetime,
     expires_at: datetime | None = None,
 ) -> Event | None:
-    """The event of an entry, or None for one that stays inside. `balance` is the person's."""
+    """The event of an entry, or None for one that stays inside. `balance` is the person's.
+
+    Whoever counts points keeps them with the id that they were booked on, as the ledger does.
+    """
     kind = _CLASSES.get(entry.kind)
     if kind is None:
         return None
@@ -84,6 +87,7 @@ def announce_entry(
         time=entry.why.occurred_at,
         recordedtime=recorded_at,
         cause=EventId(cause),
+        alias=entry.customer_id if entry.customer_id != subject else None,
         data=data,
     )
 

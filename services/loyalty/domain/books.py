@@ -162,6 +162,7 @@ class Books:
         for one in (happening.original, other):
             self.catch_up(one, happening.at)
         concerned = sorted({*self.people.ids_of(happening.original), *self.people.ids_of(other)})
+        standing = {self.people.root(one) for one in concerned}
         before = {one: self.tier_of(one) for one in concerned}
         held = [
             (self.people.ids_of(one), self._together([one]))
@@ -184,6 +185,8 @@ class Books:
                 key=f"{happening.cause}:{root}",
                 reason="ids were linked or parted",
                 happening=happening,
+                # What was last told of an id that stood for nobody meanwhile may be long untrue.
+                anew=root not in standing and any(self.account(one).seq for one in ids),
             )
 
     def subject_of(self, customer: CustomerId, happening: Happening | None = None) -> CustomerId:
@@ -283,9 +286,10 @@ class Books:
         key: str,
         reason: str,
         happening: Happening | None = None,
+        anew: bool = False,
     ) -> None:
         now = self.tier_of(customer)
-        if now == before or self.account(customer).erased:
+        if (now == before and not anew) or self.account(customer).erased:
             return
         lots = self._all_lots(self.people.ids_of(customer))
         points = tiers.qualifying_points(lots, at, self.program.tier_window_months)

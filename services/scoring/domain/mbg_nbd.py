@@ -10,7 +10,8 @@ q(t) = ((alpha + tx) / (alpha + tx + t))^(r + x).
 So the probability of no purchase in the next h days is S(t + h) / S(t), which grows with t: a
 mixture of constant hazards, some of them zero, has a falling hazard.
 
-Arrays are float64 of one length, `silent` and horizons also tables with a column for each customer.
+Arrays are float64 of one length. `silent` and horizons, and all arguments of `no_purchase`, may be
+tables with a column for each customer.
 Only element-wise operations are used, so that a row's result does not depend on its neighbours.
 """
 
@@ -26,7 +27,7 @@ Floats = NDArray[np.float64]
 _NODES = 12
 # Beyond this many purchases the posterior of p hardly moves; its nodes are tabulated up to here.
 _REPEATS_TABULATED = 200
-_EXPONENT_MAX = 700.0
+_EXPONENT_MAX = 690.0
 
 
 @dataclass(frozen=True, slots=True)

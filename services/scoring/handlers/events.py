@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from services.scoring.domain.features import CustomerState, after
 from services.scoring.domain.telling import news
@@ -23,6 +24,8 @@ from shared.runtime.outbox import Row
 from shared.runtime.telemetry import logger
 
 _log = logger("scoring.events")
+# More visits than one event causes.
+_PARTS_FROM = 1_000_000
 
 
 async def apply(
@@ -80,6 +83,7 @@ async def _assess(tx: Transaction, events: Sequence[Event]) -> None:
     planner = Planner(world, means.sentiments(events), means.ids_max)
     for event in events:
         planner.take(event, tx.at(event))
+    planner.finish()
     outcomes = assess(planner.visits, world.standings(), rules, tx.clock.at)
     await worlds.save(tx.driver, world)
     kept = [one for one in outcomes if one.visit.customer_id not in world.dropped]
@@ -87,6 +91,14 @@ async def _assess(tx: Transaction, events: Sequence[Event]) -> None:
     await _record(tx, outcomes, rules)
     tx.publish_all(news(outcomes, rules))
     _withdraw(tx, world.dropped)
+
+
+class _Stood(NamedTuple):
+    """A customer before a link changed: their ids, what those did, and the instant."""
+
+    members: list[CustomerId]
+    state: CustomerState | None
+    at: datetime
 
 
 @dataclass(slots=True)
@@ -98,19 +110,29 @@ class Planner:
     ids_max: int
     visits: list[Visit] = field(default_factory=list)
     _visited: set[CustomerId] = field(default_factory=set)
+    # How many visits the event at hand has caused.
+    _ordinal: int = 0
+    # Customers of whom only a part was left by this event, at this instant.
+    _waiting: dict[CustomerId, tuple[Event, datetime]] = field(default_factory=dict)
 
     def take(self, event: Event, at: datetime) -> None:
+        self._ordinal = 0
         if type(event) not in LINKING:
             self._fold(event, at)
-        elif isinstance(event, CustomerMerged):
-            self._merge(event, event.subject, event.data.survivor_id, at)
-        elif isinstance(event, CustomerUnmerged):
-            self._unmerge(event, event.subject, event.data.survivor_id, at)
+        elif isinstance(event, CustomerMerged | CustomerUnmerged):
+            self._relate(event, at)
+
+    def finish(self) -> None:
+        """Visits the parts of persons whose rest was not heard of within the batch."""
+        for place, (root, (event, at)) in enumerate(list(self._waiting.items())):
+            # Beyond all visits that the event caused itself.
+            self._ordinal = _PARTS_FROM + place
+            if self.world.root(root) == root:
+                self._visit(root, event, instant(at, self.world.as_of(root)), at)
 
     def _fold(self, event: Event, at: datetime) -> None:
         world, original = self.world, original_of(event)
-        unknown = original not in world.links and original not in world.states
-        if event.alias is not None and unknown:
+        if event.alias is not None and self._is_unheard_of(original):
             # Ingest knew the two as one before this id ever had an event of its own.
             self._link(event, original, event.subject)
         root = world.root(original)
@@ -124,56 +146,96 @@ class Planner:
             world.gather(root, (order_named(event),))
         self._visit(root, event, as_of, at)
 
-    def _merge(
-        self, event: Event, absorbed: CustomerId, survivor: CustomerId, at: datetime
+    def _is_unheard_of(self, one: CustomerId) -> bool:
+        """Who stood for others ends by a merge only: that needs all of their ids at hand."""
+        world = self.world
+        known = one in world.links or one in world.states or world.size(one) > 1
+        return not (known or one in world.currents or one in self._visited)
+
+    def _relate(self, event: CustomerMerged | CustomerUnmerged, at: datetime) -> None:
+        """Leads an id where it belongs from now on, and what that lets in of those held apart."""
+        absorbed, survivor = event.subject, event.data.survivor_id
+        if isinstance(event, CustomerMerged):
+            self._lead(event, absorbed, survivor, at)
+        else:
+            # Where it goes is told here: heard of between the two, it is not taken to be alone.
+            data = event.data
+            joins = data.joins or absorbed
+            self._lead(event, absorbed, joins, at, left=survivor, whole=data.together is True)
+        for held, parent in sorted(self.world.held.items()):
+            if self._fits(held, parent):
+                self._lead(event, held, parent, at)
+
+    def _lead(
+        self,
+        event: Event,
+        original: CustomerId,
+        parent: CustomerId,
+        at: datetime,
+        *,
+        left: CustomerId | None = None,
+        whole: bool = False,
     ) -> None:
-        world, alone = self.world, self.world.root(absorbed)
-        together = world.root(survivor)
-        for root in (together, alone):
-            self._stand(root, instant(at, world.as_of(root)))
-        was = world.combined(alone), instant(at, world.as_of(alone))
-        if not self._link(event, absorbed, survivor):
-            return
-        root = world.root(absorbed)
-        world.gather_all(root)
-        if alone != root:
-            self._end(alone, *was)
-            world.dropped.add(alone)
-        as_of = instant(at, world.as_of(root))
-        self._visit(root, event, as_of, at, absorbs=alone if alone != root else None)
+        """Leads an id to another, or to itself, and visits every customer whose ids that changes.
 
-    def _link(self, event: Event, original: CustomerId, parent: CustomerId) -> bool:
-        """Whether two ids are one person from now on: not beyond what one person can have.
-
-        The shared id of a kiosk or a mailing list would otherwise make every one of its events as
-        dear as all of its ids together.
+        A customer who ends leaves their place to whom they are now. `whole` says that the parts of
+        a person are on their way to another root: they wait for the rest until the batch ends.
         """
         world = self.world
-        both = {*world.members(world.root(original)), *world.members(world.root(parent))}
-        if len(both) > self.ids_max:
-            _log.warning("ids stay apart", cause=event.id, ids=len(both), ids_max=self.ids_max)
-            return False
-        world.link(original, parent)
-        return True
+        near = dict.fromkeys((left or parent, parent, original))
+        before: dict[CustomerId, _Stood] = {}
+        for root in dict.fromkeys(map(world.root, near)):
+            as_of = instant(at, world.as_of(root))
+            self._stand(root, as_of)
+            before[root] = _Stood(world.members(root), world.combined(root), as_of)
+        self._link(event, original, parent)
+        world.gather_all(world.root(original))
+        for root in dict.fromkeys(map(world.root, (*before, *near))):
+            ended = [one for one in before if one != root and world.root(one) == root]
+            for one in ended:
+                self._end(one, before[one])
+            known = before.get(root)
+            if known is not None and known.members == world.members(root):
+                continue
+            if whole and not ended:
+                self._remain(root, known)
+                self._waiting[root] = (event, at)
+                continue
+            as_of = instant(at, world.as_of(root))
+            absorbs = ended[0] if ended else None
+            self._visit(root, event, as_of, at, fresh=known is None, absorbs=absorbs)
 
-    def _end(self, alone: CustomerId, state: CustomerState | None, at: datetime) -> None:
-        """Reviews that fell due before an id was merged away are made first."""
-        if state is not None:
-            self.visits.append(Visit(alone, state, at, "", at, silent=True))
+    def _link(self, event: Event, original: CustomerId, parent: CustomerId) -> None:
+        """Makes two ids one person from now on: not beyond what one person can have.
 
-    def _unmerge(
-        self, event: Event, absorbed: CustomerId, survivor: CustomerId, at: datetime
-    ) -> None:
+        The shared id of a kiosk or a mailing list would otherwise make every one of its events as
+        dear as all of its ids together. Who is held apart is let in when there is room.
+        """
         world = self.world
-        together = world.root(absorbed)
-        self._stand(together, instant(at, world.as_of(together)))
-        world.link(absorbed, absorbed)
-        world.dropped.discard(absorbed)
-        root = world.root(survivor)
-        self._visit(root, event, instant(at, world.as_of(root)), at)
-        if root != absorbed:
-            as_of = instant(at, world.as_of(absorbed))
-            self._visit(absorbed, event, as_of, at, ordinal=1, fresh=True)
+        if world.leads(original, parent):
+            return
+        if original in world.links:
+            world.link(original, original)
+        if self._fits(original, parent):
+            world.link(original, parent)
+        else:
+            _log.warning("ids stay apart", cause=event.id, ids_max=self.ids_max)
+            world.hold(original, parent)
+
+    def _fits(self, original: CustomerId, parent: CustomerId) -> bool:
+        one, other = self.world.root(original), self.world.root(parent)
+        return one == other or self.world.size(one) + self.world.size(other) <= self.ids_max
+
+    def _end(self, root: CustomerId, stood: _Stood) -> None:
+        """Reviews that fell due before an id was merged away are made first."""
+        self._remain(root, stood)
+        self._waiting.pop(root, None)
+        self.world.dropped.add(root)
+
+    def _remain(self, root: CustomerId, stood: _Stood | None) -> None:
+        """Notes up to when a customer was what they were."""
+        if stood is not None and stood.state is not None:
+            self.visits.append(Visit(root, stood.state, stood.at, "", stood.at, silent=True))
 
     def _stand(self, root: CustomerId, until: datetime) -> None:
         """Notes where time stood before the batch, when a review has fallen due since."""
@@ -193,16 +255,20 @@ class Planner:
         as_of: datetime,
         at: datetime,
         *,
-        ordinal: int = 0,
         fresh: bool = False,
         absorbs: CustomerId | None = None,
     ) -> None:
         state = self.world.combined(root)
+        self._waiting.pop(root, None)
         if state is None:
-            if root in self.world.currents:
+            if root in self.world.currents or root in self._visited:
                 self.world.dropped.add(root)
             return
+        # Who had ended within the batch begins anew, as after a batch that ended there.
+        fresh = fresh or root in self.world.dropped
         self._visited.add(root)
+        self.world.dropped.discard(root)
+        ordinal, self._ordinal = self._ordinal, self._ordinal + 1
         self.visits.append(
             Visit(root, state, as_of, event.id, at, ordinal, False, fresh, event.source, absorbs)
         )

@@ -39,12 +39,18 @@ class World:
     known_orders: Mapping[OrderKey, Order] = field(default_factory=dict)
     # The ids of each customer that was ever linked.
     _members: dict[CustomerId, set[CustomerId]] = field(default_factory=dict)
+    # The ids that stay apart from where they belong, because that person has too many, and where
+    # that is.
+    held: dict[CustomerId, CustomerId] = field(default_factory=dict)
     # For a customer: an id, and what all its others did; valid until one of those changes.
     _others: dict[CustomerId, tuple[CustomerId, CustomerState]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for one, link in self.links.items():
             self._members.setdefault(link.root_id, {link.root_id}).add(one)
+            # It ends where it begins, and that is no circle.
+            if link.root_id == one != self.root(link.parent_id):
+                self.held[one] = link.parent_id
 
     def root(self, original: CustomerId) -> CustomerId:
         """The customer that an id belongs to."""
@@ -54,6 +60,15 @@ class World:
     def members(self, root: CustomerId) -> list[CustomerId]:
         """The ids that belong to a customer, itself included, in a fixed order."""
         return sorted(self._members.get(root) or [root])
+
+    def size(self, root: CustomerId) -> int:
+        """How many ids belong to a customer."""
+        return len(self._members.get(root, (root,)))
+
+    def leads(self, original: CustomerId, parent: CustomerId) -> bool:
+        """Whether an id leads to `parent` already, on its way to the customer."""
+        link = self.links.get(original)
+        return link is not None and link.parent_id == parent and original not in self.held
 
     def combined(self, root: CustomerId) -> CustomerState | None:
         """What all ids of a customer did; None when nothing is known of any."""
@@ -128,9 +143,19 @@ class World:
 
     def link(self, original: CustomerId, parent: CustomerId) -> None:
         """From now on an id leads to `parent`; to itself, it stands alone."""
+        self._point(original, parent)
+
+    def hold(self, original: CustomerId, parent: CustomerId) -> None:
+        """From now on an id belongs to `parent`, and stands apart from it none the less."""
+        self._point(original, parent, held=True)
+
+    def _point(self, original: CustomerId, parent: CustomerId, *, held: bool = False) -> None:
+        self.held.pop(original, None)
+        if held:
+            self.held[original] = parent
         together = self.root(original)
         near = {original, *self.members(together)}
-        self.links[original] = Link(parent, parent)
+        self.links[original] = Link(parent, original if held else parent)
         self.changed_links.add(original)
         self._members.pop(together, None)
         self._others.pop(together, None)
@@ -146,6 +171,8 @@ class World:
         """Where the links end. A circle, possible while an unmerge is under way, has one root."""
         path = [original]
         while (link := self.links.get(path[-1])) is not None and link.parent_id != path[-1]:
+            if path[-1] in self.held:
+                break
             if link.parent_id in path:
                 return min(path[path.index(link.parent_id) :])
             path.append(link.parent_id)
@@ -166,7 +193,7 @@ async def load(driver: Driver, events: Iterable[Event]) -> World:
     linking = any(type(event) in LINKING for event in events)
     await (people.own_identities(driver) if linking else people.share_identities(driver))
     ids = _ids(events)
-    links = await people.load_links(driver, ids)
+    links = await people.load_links(driver, ids, with_held=linking)
     every = ids | links.keys() | {link.root_id for link in links.values()}
     roots = {links[one].root_id if one in links else one for one in every}
     currents = await assessments.load_current(driver, roots | ids, locked=True)

@@ -28,6 +28,13 @@ _LINKS = """
 SELECT customer_id, parent_id, root_id FROM links
 WHERE customer_id = ANY($1::text[]) OR root_id = ANY($1::text[])
 """
+# Those that are held apart from a customer, and roots of circles, which are few.
+_HELD = """
+SELECT customer_id, parent_id, root_id FROM links
+WHERE parent_id = ANY($1::text[]) AND root_id = customer_id AND parent_id <> customer_id
+ORDER BY customer_id LIMIT $2
+"""
+_HELD_MAX = 1_000
 _SAVE_LINKS = """
 INSERT INTO links (customer_id, parent_id, root_id)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
@@ -96,16 +103,26 @@ async def own_identities(driver: Driver) -> None:
     await driver.execute(_OWN, _IDENTITIES)
 
 
-async def load_links(driver: Driver, ids: Iterable[CustomerId]) -> dict[CustomerId, Link]:
-    """The links of these ids, of where they lead, and of all that lead to the same."""
+async def load_links(
+    driver: Driver, ids: Iterable[CustomerId], *, with_held: bool = False
+) -> dict[CustomerId, Link]:
+    """The links of these ids, of where they lead, and of all that lead to the same.
+
+    Who links wants besides whom an id is held apart from, and (so many) who is held apart from it.
+    """
     found: dict[CustomerId, Link] = {}
     asked: set[CustomerId] = set()
     wanted = set(ids)
     while new := wanted - asked:
-        for row in await driver.fetch(_LINKS, sorted(new)):
+        rows = await driver.fetch(_LINKS, sorted(new))
+        if with_held:
+            rows += await driver.fetch(_HELD, sorted(new), _HELD_MAX)
+        for row in rows:
             link = Link(row["parent_id"], row["root_id"])
             found[row["customer_id"]] = link
-            wanted |= {row["customer_id"], link.parent_id, link.root_id}
+            wanted |= {row["customer_id"], link.root_id}
+            if with_held:
+                wanted.add(link.parent_id)
         asked |= new
     return found
 

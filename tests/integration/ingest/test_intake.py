@@ -251,6 +251,13 @@ async def test_a_key_that_posts_too_fast_is_slowed_down(database_url: str) -> No
         assert 300 < int(reply.headers["Retry-After"]) <= 401
 
 
+async def test_what_cannot_be_read_is_paid_for(database_url: str) -> None:
+    settings = {"key_events_per_second_max": 0.01, "key_burst_seconds": 200.0}
+    async with running(build, database_url, settings=settings, consume=False) as service:
+        statuses = [(await post(service, b"{")).status_code for _ in range(5)]
+        assert statuses == [400, 400, 400, 429, 429]
+
+
 async def test_the_future_is_refused_and_the_distant_past_is_not(service: Running) -> None:
     soon = (NOON + timedelta(minutes=59)).isoformat()
     later = (NOON + timedelta(minutes=61)).isoformat()

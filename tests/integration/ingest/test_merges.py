@@ -62,6 +62,64 @@ async def test_a_visitor_whom_an_alias_makes_known_leaves_whom_events_gave_it_to
     await do(service, f"/merges/{link['id']}/undo", 409)
 
 
+async def test_an_alias_undone_gives_a_visitor_back_to_whom_events_gave_it_to(
+    service: Running,
+) -> None:
+    await tell(service, seen("v", "p", id="e-1"))
+    made = await do(service, "/customers/d/aliases", 201, previous_id="v")
+    await do(service, f"/merges/{made['merge']['id']}/undo")
+    await tell(service, seen("v", "p", id="e-2"), seen("v", id="e-3"))
+
+    assert told(service)[1:] == [
+        ("unmerged", "v", "p"),
+        ("merged", "v", "d"),
+        ("unmerged", "v", "d"),
+        ("merged", "v", "p"),
+    ]
+    assert await person(service, "v") == ("p", ["p", "v"])
+    assert subjects(service)["e-3"] == ("p", "v")
+    assert (await ask(service, "/identity-conflicts"))["items"] == []
+    (link,) = [
+        one
+        for one in (await ask(service, "/customers/v/merges"))["items"]
+        if one["ended_at"] is None
+    ]
+    assert (link["through"], link["event_id"], link["survivor_id"]) == ("event", "e-1", "p")
+    await tell(service, seen("v", "earlier", id="e-4", occurred_at="2026-03-01T12:00:00Z"))
+    assert (await person(service, "v"))[0] == "earlier"
+
+
+async def test_an_undo_leaves_known_what_another_alias_or_an_event_names(
+    service: Running,
+) -> None:
+    await tell(service, seen("v", "p"), seen("w", "p"))
+    first, _ = [
+        await do(service, f"/customers/{one}/aliases", 201, previous_id="v") for one in ("d", "f")
+    ]
+    named = await do(service, "/customers/d/aliases", 201, previous_id="w")
+    await tell(service, visit(customer_id="w"))
+    for made in (first, named):
+        await do(service, f"/merges/{made['merge']['id']}/undo")
+    await tell(service, seen("v", "p"), seen("w", "p"), seen("d", "p"))
+
+    assert await person(service, "v") == ("f", ["f", "v"])
+    assert await person(service, "w") == ("w", ["w"])
+    assert (await person(service, "d"))[0] == "p", "nothing but aliases ever named it"
+
+
+async def test_an_alias_in_the_other_direction_is_refused_until_the_first_is_undone(
+    service: Running,
+) -> None:
+    made = await do(service, "/customers/new/aliases", 201, previous_id="old")
+    preview = await ask(service, "/customers/old/merge-preview", previous_id="new")
+    refused = await do(service, "/customers/old/aliases", 409, previous_id="new")
+    await do(service, f"/merges/{made['merge']['id']}/undo")
+    turned = await do(service, "/customers/old/aliases", 201, previous_id="new", rejoin=True)
+
+    assert preview["denied"] == refused["reason"] == "reversed"
+    assert turned["customer_id"] == "old"
+
+
 @pytest.mark.parametrize("bad", ["null", "000-000", "Guest", "x" * 201, "", "new", "a\tb"])
 async def test_an_alias_of_an_id_that_is_nobodys_is_refused(service: Running, bad: str) -> None:
     reply = await do(service, "/customers/new/aliases", 422, previous_id=bad)
@@ -242,6 +300,7 @@ async def test_an_alias_beyond_the_ids_of_one_customer_is_refused_and_listed(
         assert preview["denied"] == refused["reason"] == "too_many_ids"
         (conflict,) = (await ask(service, "/identity-conflicts", reason="too_many_ids"))["items"]
         assert (conflict["anonymous_id"], conflict["customer_id"]) == ("a", "b")
+        assert conflict["event_id"] is None, "an operator asked for it"
         assert await person(service, "a") == ("a", ["a", "v"])
 
 

@@ -15,6 +15,7 @@ from services.ingest.main import build
 from shared.clock import ManualClock
 from shared.events.commerce import OrderCompleted
 from shared.events.engagement import CustomerUpdated, CustomEvent, MessageOpened, PageViewed
+from shared.runtime.metrics import REGISTRY
 from shared.runtime.service import Service
 from shared.testing.builders import NOON
 from shared.testing.harness import Running, running
@@ -276,6 +277,30 @@ async def test_a_pixel_is_a_call_and_always_an_image(service: Running) -> None:
     assert [one.data.url for one in service.published(PageViewed)] == ["https://shop/"]
 
 
+async def test_what_a_pixel_loses_is_counted(service: Running) -> None:
+    call = {"userId": "c-1", "event": "x"}
+    key = {"writeKey": key_of(service)}
+    lost: list[tuple[str, str, dict[str, str]]] = [
+        ("unauthorized", "/v1/pixel/track", call | {"writeKey": "x"}),
+        ("forbidden", "/v1/pixel/track", call | {"writeKey": key_of(service, "read")}),
+        ("bad_request", "/pixel/v1/track", key | {"data": "%%%"}),
+        ("unauthorized", "/v1/pixel/track", {}),
+        ("not_found", "/v1/pixel/nonsense", call | key),
+    ]
+    for code, path, query in lost:
+        before = REGISTRY.get_sample_value("ingest_pixel_losses_total", {"code": code}) or 0
+        assert (await service.client.get(path, params=query)).status_code == 200
+        assert REGISTRY.get_sample_value("ingest_pixel_losses_total", {"code": code}) == before + 1
+
+    service.log.available = False
+    before = REGISTRY.get_sample_value("ingest_pixel_losses_total", {"code": "unavailable"}) or 0
+    await service.client.get("/v1/pixel/track", params=call | key)
+    assert (
+        REGISTRY.get_sample_value("ingest_pixel_losses_total", {"code": "unavailable"})
+        == before + 1
+    )
+
+
 async def test_a_pixel_is_an_image_also_without_a_broker(service: Running) -> None:
     service.log.available = False
     query = {"writeKey": key_of(service), "userId": "c-1", "event": "x"}
@@ -305,6 +330,9 @@ async def test_the_documentation_shows_every_path(service: Running) -> None:
     document = (await service.client.get("/openapi.json")).json()
     for path in POSTS:
         assert (path in document["paths"]) is not path.endswith("/")
+    schemes = document["components"]["securitySchemes"]
+    needed = {name for one in document["paths"]["/v1/batch"]["post"]["security"] for name in one}
+    assert needed == {"HTTPBasic", "HTTPBearer", "WriteKey"} <= set(schemes)
     answers = document["paths"]["/v1/batch"]["post"]["responses"]
     assert {"200", "400", "401", "403", "429", "503"} <= set(answers)
     for path in ("/v1/projects/{key}/settings", "/v1/pixel/{call}", "/pixel/v1/{call}"):

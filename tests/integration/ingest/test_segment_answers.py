@@ -1,5 +1,6 @@
 """Whom Segment's interface lets in, and how it refuses: as its clients understand it."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.ingest.api.segment_paths import POSTS
+from services.ingest.domain.segment.verdict import SLICE
 from services.ingest.main import build
 from shared.clock import ManualClock
 from shared.events.engagement import CustomEvent
@@ -45,6 +47,17 @@ async def test_the_settings_of_an_unknown_key_are_not_there(service: Running) ->
         assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
 
 
+async def test_a_test_key_has_settings_too(service: Running) -> None:
+    wanted = {"scopes": ["ingest"], "label": "ci", "test": True}
+    reply = await service.client.post("/v1/keys", json=wanted, headers=service.key("admin"))
+    await service.settle()
+    service.context.keys.apply(service.log.records("ingest.keys"))
+
+    found = await service.client.get(f"/v1/projects/{reply.json()['key']}/settings")
+
+    assert found.status_code == 200, found.text
+
+
 async def test_the_key_is_found_wherever_a_client_puts_it(service: Running) -> None:
     key = key_of(service)
     plain = {"batch": [track()]}
@@ -54,6 +67,8 @@ async def test_the_key_is_found_wherever_a_client_puts_it(service: Running) -> N
         ("/v1/batch", plain, {"Authorization": f"Bearer {key}"}),
         ("/v1/batch", plain | {"writeKey": key}, {"Authorization": "Bearer a-token-of-oauth"}),
         ("/v1/batch", plain | {"writeKey": key}, {}),
+        ("/v1/batch", plain | {"writeKey": key}, basic("a-proxy:its-password")),
+        ("/v1/batch", plain, basic("a-proxy:its-password") | {"X-Write-Key": key}),
         ("/v1/batch", {"batch": [track(writeKey=key)]}, {}),
         ("/v1/batch", plain, {"X-Write-Key": key}),
         (f"/beacon/v1/batch?writeKey={key}", plain, {}),
@@ -73,6 +88,56 @@ async def test_the_first_key_in_that_order_decides(service: Running) -> None:
         (f"/v1/batch?writeKey={key}", {"batch": [track()]}, {"X-Write-Key": wrong}),
     ):
         assert (await post(service, path, sent, **headers)).status_code == 401, (path, headers)
+
+
+HOSTILE_KEYS: tuple[Any, ...] = (
+    "\ud800",
+    f"tn_ingest_{chr(0xD800) * 43}",
+    f"tn_{chr(0xDFFF)}_{'x' * 43}",
+    "tn_ingest_" + "é" * 43,
+    "tn_ingest_" + "\x00" * 43,
+    "tn__",
+    "x" * 100_000,
+    10**40,
+    True,
+    [],
+    {"tn": "_"},
+    None,
+)
+
+
+async def test_a_key_that_is_none_is_told_as_unknown(service: Running) -> None:
+    for key in HOSTILE_KEYS:
+        for path, body in (
+            ("/v1/track", track(writeKey=key)),
+            ("/v1/batch", {"batch": [track(writeKey=key)], "writeKey": key}),
+            ("/v1/batch", {"batch": [track(userId=f"tn_ingest_{'x' * 43}")], "writeKey": key}),
+        ):
+            reply = await post(service, path, body)
+            assert (reply.status_code, reply.json()["code"]) == (401, "unauthorized"), repr(key)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 300_000, b'{"batch": 5}'])
+async def test_nothing_is_taken_apart_for_who_names_no_key_that_may_post(
+    service: Running, body: bytes
+) -> None:
+    for headers in ({}, {"X-Write-Key": "x"}, basic("a-proxy:its-password")):
+        assert (await post(service, "/v1/batch", body, **headers)).status_code == 401
+    named = body + b'"writeKey": "%b"' % key_of(service).encode()
+    assert (await post(service, "/v1/batch", named)).status_code == 400
+
+
+async def test_a_request_without_a_body_is_refused_wherever_its_key_stands(
+    service: Running,
+) -> None:
+    key = key_of(service)
+    for path, headers in (
+        ("/v1/batch", basic(key)),
+        ("/v1/batch", {"X-Write-Key": key}),
+        (f"/v1/track?writeKey={key}", {}),
+    ):
+        reply = await post(service, path, b"", **headers)
+        assert (reply.status_code, reply.json()["code"]) == (400, "bad_request"), path
 
 
 UNTAKEN: tuple[tuple[bytes, dict[str, str], int, str], ...] = (
@@ -146,6 +211,26 @@ async def test_a_key_that_posts_too_fast_is_slowed_down(database_url: str) -> No
 
         assert (reply.status_code, reply.json()["code"]) == (429, "rate_limited")
         assert int(reply.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"batch": [' + b"1," * 3_000 + b"1]}"])
+async def test_what_cannot_be_read_is_paid_for(database_url: str, body: bytes) -> None:
+    settings = {"key_events_per_second_max": 0.01, "key_burst_seconds": 200.0}
+    async with running(build, database_url, settings=settings, consume=False) as service:
+        statuses = [(await send(service, body)).status_code for _ in range(5)]
+        assert statuses == [400, 400, 400, 429, 429]
+
+
+async def test_others_get_their_turn_while_a_large_batch_is_judged(service: Running) -> None:
+    body = {"batch": [track(f"m-{n}") for n in range(2_500)]}
+    answering = asyncio.create_task(send(service, body))
+    turns = 0
+    while not answering.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert len(answering.result().json()["accepted"]) == 2_500
+    assert turns >= 2_500 / SLICE
 
 
 async def test_a_shop_may_let_larger_requests_in(database_url: str) -> None:

@@ -1,7 +1,8 @@
 """What Kafka knows of a group trails what the database knows: it must not decide anything."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -9,10 +10,11 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from shared.clock import monotonic_seconds
 from shared.events.topics import Topic
 from shared.ids import random_event_id
 from shared.runtime.kafka import KafkaLog
-from shared.runtime.log import LogReader, OffsetGone, Outgoing, TopicPartition
+from shared.runtime.log import LogReader, LogWriter, OffsetGone, Outgoing, TopicPartition
 from shared.runtime.settings import RuntimeSettings
 from stack.backing import Kafka
 
@@ -143,37 +145,57 @@ class AtOnce:
         assert partitions is not None
 
 
-@pytest.mark.parametrize(("gather_seconds", "polls"), [(0.0, 3), (2.0, 1)])
-async def test_who_gathers_is_handed_what_came_meanwhile_at_once(
-    kafka: Kafka, gather_seconds: float, polls: int
-) -> None:
-    settings = RuntimeSettings(kafka=kafka.bootstrap, gather_seconds=gather_seconds)
+async def test_who_gathers_is_handed_together_what_came_meanwhile(kafka: Kafka) -> None:
+    async with reading(kafka, RuntimeSettings(kafka=kafka.bootstrap, gather_seconds=1.0)) as read:
+        for number in range(3):
+            await read.write([b"%d" % number])
+        assert len(await read.batches(3)) < 3
+
+
+async def test_many_bytes_are_handed_over_before_the_time_is_up(kafka: Kafka) -> None:
+    settings = RuntimeSettings(
+        kafka=kafka.bootstrap, gather_seconds=1.0, gather_bytes=1_000, request_timeout_seconds=10
+    )
+    async with reading(kafka, settings) as read:
+        began = monotonic_seconds()
+        for _ in range(20):
+            await read.write([bytes(2_000)])
+            await read.batches(1)
+        assert monotonic_seconds() - began < 20 * settings.gather_seconds / 2
+
+
+class _Read:
+    """What a reader of a topic of its own is handed."""
+
+    def __init__(self, reader: LogReader, writer: LogWriter, topic: str) -> None:
+        self._reader, self._writer, self._topic = reader, writer, topic
+
+    async def write(self, values: Sequence[bytes]) -> None:
+        await self._writer.write([Outgoing(self._topic, b"k", value) for value in values])
+
+    async def batches(self, records: int) -> list[int]:
+        """The sizes of what is handed over until so many records have come."""
+        sizes: list[int] = []
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while sum(sizes) < records:
+                polled = await self._reader.poll(records_max=10, timeout_seconds=0.1)
+                sizes += [len(some) for some in polled.values()]
+        return sizes
+
+
+@asynccontextmanager
+async def reading(kafka: Kafka, settings: RuntimeSettings) -> AsyncIterator[_Read]:
     log, topic = KafkaLog(settings), Topic(f"t-{random_event_id()}", "ingest", (), partitions=1)
     await log.ensure_topics([topic])
     writer = log.writer([topic])
+    await writer.start()
     reader = log.reader([topic.name], group=f"g-{topic.name}", member="a")
-    handed: list[int] = []
-    polled = asyncio.Event()
-
-    async def read() -> None:
-        while sum(handed) < 3:
-            for records in (await reader.poll(records_max=10, timeout_seconds=0.1)).values():
-                handed.append(len(records))
-            polled.set()
-
     await reader.start(AtOnce())
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not reader.assignment():
                 await reader.poll(records_max=10, timeout_seconds=0.1)
-            reading = asyncio.create_task(read())
-            for number in range(3):
-                await writer.write([Outgoing(topic.name, b"k", b"%d" % number)])
-                while not gather_seconds and sum(handed) <= number:
-                    await polled.wait()
-                    polled.clear()
-            await reading
+        yield _Read(reader, writer, topic.name)
     finally:
         await reader.stop()
         await writer.stop()
-    assert len(handed) == polls

@@ -109,3 +109,49 @@ async def test_reviews_of_an_absorbed_id_that_fell_due_are_made_before_it_goes(
         ("g", "churn_risk.critical", "up"),
         ("c", "churn_risk.critical", "down"),
     ]
+
+
+async def test_an_id_that_is_one_too_many_is_let_in_as_soon_as_another_leaves(
+    database_url: str,
+) -> None:
+    settings = PINNED | {"customer_ids_max": 3}
+    others = ("k", "l", "m")
+    async with running(build, database_url, settings=settings) as service:
+        for one in ("c", *others):
+            await service.feed(event(SessionStarted, customer=one))
+        for one in others:
+            await service.feed(event(CustomerMerged, customer=one, survivor_id="c"))
+        apart = (await assessment(service, "m")).customer_id
+        await service.feed(event(CustomerUnmerged, customer="k", survivor_id="c"))
+        together = (await assessment(service, "m")).customer_id
+        parted = (await assessment(service, "k")).customer_id
+
+    assert (apart, together, parted) == ("m", "c", "k")
+
+
+async def test_another_root_takes_the_place_of_the_one_before_and_nobody_is_announced_anew(
+    database_url: str,
+) -> None:
+    long_ago = NOON - timedelta(days=400)
+    swap = (
+        event(CustomerUnmerged, customer="g", survivor_id="c", together=True),
+        event(CustomerMerged, customer="c", survivor_id="g"),
+    )
+    async with running(build, database_url, settings=PINNED) as service:
+        await service.feed(
+            event(OrderCompleted, customer="c", order_id="o-1", at=long_ago),
+            event(SessionStarted, customer="g"),
+            LINK,
+        )
+        before = service.published(ThresholdCrossed)
+        for one in reversed(swap):
+            await service.feed(one)
+        found = await assessment(service, "c")
+        async with service.context.read() as session:
+            left = await session.driver.fetch("SELECT customer_id FROM assessments")
+        crossed = service.published(ThresholdCrossed)
+
+    assert before
+    assert crossed == before
+    assert found.customer_id == "g"
+    assert [row[0] for row in left] == ["g"]

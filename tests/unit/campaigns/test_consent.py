@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.campaigns.domain.consent import Origin, Statement, learn, permission, stated
+from services.campaigns.domain.consent import Origin, Statement, learn, permission, stated, together
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -135,3 +135,45 @@ def test_while_the_shop_repeats_itself_the_order_of_arrival_does_not_matter(
     shuffled = [*same]
     dice.shuffle(shuffled)
     assert after(*shuffled) == after(*in_order(same))
+
+
+def of_person(*ids: Sequence[Statement]) -> list[Statement]:
+    """What holds about a person, with whose ids these were said."""
+    return together(one for said in ids for one in after(*said).values())
+
+
+def may_contact(*ids: Sequence[Statement]) -> bool:
+    return permission(of_person(*ids), "email", "retention", {}).granted
+
+
+def test_the_shop_repeating_its_old_yes_under_another_id_does_not_undo_the_no() -> None:
+    one = [statement(True, 0), statement(False, 1, "person")]
+    assert not may_contact(one, [statement(True, 2)])
+    assert not may_contact([statement(True, 2)], one)
+    assert may_contact(one, [statement(False, 2), statement(True, 3)])
+    assert may_contact(one, [statement(True, 3, "operator")])
+
+
+@settings(max_examples=500, deadline=None)
+@given(SHOP, OTHERS, st.randoms(use_true_random=False))
+def test_several_ids_permit_nothing_that_the_order_of_time_under_one_forbids(
+    shop: list[Statement], others: list[Statement], dice: Random
+) -> None:
+    arriving = [*shop, *others]
+    dice.shuffle(arriving)
+    ids: tuple[list[Statement], ...] = ([], [], [])
+    for one in arriving:
+        dice.choice(ids).append(one)
+    (kept,) = (one for one in of_person(*ids) if one.origin == "shop")
+    assert kept.granted == since_of(shop)[0]
+    if may_contact(*ids):
+        assert may(*in_order(arriving))
+
+
+@settings(deadline=None)
+@given(SHOP, OTHERS)
+def test_what_was_said_under_one_id_alone_is_what_holds(
+    shop: list[Statement], others: list[Statement]
+) -> None:
+    said = [*shop, *others]
+    assert of_person(said, []) == list(after(*said).values())

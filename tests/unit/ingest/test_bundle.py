@@ -104,3 +104,17 @@ def test_a_refused_line_can_carry_what_was_refused_for_its_text() -> None:
     line = bundle.refused_line(refused, 1_000)
 
     assert json.loads(json.loads(line)["body"])["data"] == {"\ud800": "\x00"}
+
+
+def test_no_event_can_take_the_place_of_a_refusal_among_the_ids_that_were_seen() -> None:
+    (refused,) = judged(order(customer_id="null")).rejected
+    header = HEADER.replace(b'"accepted"', b'"rejected"')
+    (message,) = open_bundle(record(bundle.pack(header, [bundle.refused_line(refused, 20)])))
+    said = bundle.below("/sources/k", "rejections").encode()
+    line = judged(order(id=message.event_id)).accepted[0].line
+
+    posing = HEADER.replace(b'"/sources/k"', b'"' + said + b'"')
+    (other,) = open_bundle(record(bundle.pack(posing, [line])))
+
+    assert message.event_id == other.event_id
+    assert message.key != other.key

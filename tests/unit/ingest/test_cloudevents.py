@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.bundle import by_source
+from services.ingest.domain.bundle import by_source, refused_by_source
 from services.ingest.domain.cloudevents import Mode, header_text, judge_cloudevents, mode_of
 from services.ingest.domain.verdict import Limits, Unreadable, Verdicts
 from tests.unit.ingest.cases import NOON, order
@@ -221,6 +221,38 @@ def test_events_keep_their_order_over_the_sources_they_name() -> None:
         ("/sources/k//a", ["e-0", "e-1"]),
         ("/sources/k/https://example.com/b", ["e-2"]),
         ("/sources/k//a", ["e-3"]),
+    ]
+
+
+def test_sources_that_take_turns_travel_together_as_far_as_no_person_is_overtaken() -> None:
+    batch = [cloud(source=f"/{n % 2}", id=f"e-{n}", subject=f"c-{n}") for n in range(6)]
+    batch += [cloud(source="/0", id="e-6", subject="c-5"), cloud(source="/1", id="e-7")]
+
+    runs = [[one.id for one in run] for _, run in by_source("/k", judged("batch", batch))]
+
+    assert runs == [["e-0", "e-2", "e-4"], ["e-1", "e-3", "e-5", "e-7"], ["e-6"]]
+
+
+def test_a_refused_event_keeps_the_source_that_it_names() -> None:
+    bad = [
+        cloud(subject=None),
+        cloud(subject=None, source="/b"),
+        cloud(source="a b"),
+        cloud(source=5),
+        cloud(source="x" * (SOURCE_CHARS_MAX + 1)),
+        5,
+    ]
+    verdicts = judged("batch", bad)
+
+    assert [one.source for one in verdicts.rejected] == ["/shop", "/b", "", "", "", ""]
+    groups = [
+        (source, [one.place for one in found])
+        for source, found in refused_by_source("/sources/k", verdicts.rejected)
+    ]
+    assert groups == [
+        ("/sources/k//shop", [0]),
+        ("/sources/k//b", [1]),
+        ("/sources/k", [2, 3, 4, 5]),
     ]
 
 

@@ -21,7 +21,9 @@ from services.ingest.domain.identity import (
     Naming,
     Outcome,
     Resolved,
+    contested,
     linking,
+    moving,
     part,
     resolve,
 )
@@ -130,6 +132,15 @@ def test_what_was_undone_no_event_links_again_whenever_it_happened() -> None:
         assert [one.reason for one in outcome.conflicts] == ["undone", "undone"]
 
 
+def test_an_undone_visitor_is_settled_so_nothing_is_counted_or_locked_for_it() -> None:
+    alone, _ = part(after(naming("c", "v"))["v"], AT)
+
+    assert linking({"v": alone}, [naming("d", "v", hour=1)]) == set()
+    assert contested({"v": alone}, [naming("d", "v", hour=1)]) == set()
+    outcome = resolve({"v": alone}, [naming(None, "v"), naming("v")])
+    assert {one.id: one.known for one in outcome.changed} == {"v": True}
+
+
 def test_two_known_customers_are_not_merged() -> None:
     outcome = resolve({}, [naming("c-1"), naming("c-2", "c-1")])
 
@@ -184,6 +195,39 @@ def test_only_so_many_visitors_come_to_a_customer_on_one_day() -> None:
     ]
 
 
+def test_a_visitor_moves_only_so_often_a_day_and_stays_where_it_is_then() -> None:
+    backwards = [naming(f"c-{hour}", "v", f"e-{hour}", hour) for hour in (9, 8, 7, 6)]
+    tomorrow = replace(naming("c-5", "v", "e-5", 5), received_at=AT + timedelta(days=1))
+
+    outcome = resolve({}, [*backwards, tomorrow], bounds=Bounds(moves_max=3))
+
+    assert [joined for _, _, joined in moves(outcome)] == ["c-9", "c-8", "c-7", "c-5"]
+    (refused,) = [one for one in outcome.conflicts if one.reason == "too_many_moves"]
+    assert (refused.anonymous_id, refused.customer_id, refused.kept_id) == ("v", "c-6", "c-7")
+
+
+def test_moves_of_before_count_and_are_counted_of_those_only_who_may_move() -> None:
+    known = after(naming("c", "v"), naming("c", "w"))
+    earlier = naming("d", "v", "e-0", hour=11)
+
+    assert moving(known, [earlier, naming("d", "w", hour=13), naming("c", "w", hour=11)]) == {
+        ("v", MIDNIGHT)
+    }
+    counts = Counts(moves={("v", MIDNIGHT.date()): 2})
+    assert moves(resolve(known, [earlier], counts, Bounds(moves_max=2))) == []
+    assert moves(resolve(known, [earlier], counts, Bounds(moves_max=3))) == [("v", "c", "d")]
+
+
+def test_whom_an_earlier_event_claims_is_locked_though_a_limit_refuses_the_claim() -> None:
+    known = after(naming("c", "v"), naming("c", "w"))
+    claim = naming("d", "v", "e-0", hour=11)
+
+    refused = resolve(known, [claim], Counts({"d": 3}), Bounds(ids_max=3))
+
+    assert [one.id for one in refused.changed] == ["d"]
+    assert contested(known, [claim, naming("d", "w", hour=13)]) == {"v"}
+
+
 def test_a_visitor_whom_a_full_customer_did_not_get_may_belong_to_another() -> None:
     outcome = resolve({}, [naming("c", "v"), naming("d", "v")], Counts({"c": 3}), Bounds(3))
 
@@ -201,6 +245,7 @@ def test_links_are_counted_of_those_only_who_may_get_one_more() -> None:
         Getting("d", "d", MIDNIGHT),
     }
     assert linking(known, [naming("d", "v", hour=13)]) == set()
+    assert linking(known, [naming("c", "v", hour=11)]) == set()
     assert linking(known, [naming("d", "v", hour=11)]) == {Getting("d", "d", MIDNIGHT)}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.identity import Identity, Move
-from services.ingest.domain.joining import Alias, Holding, persons, regroup
+from services.ingest.domain.joining import Alias, Holding, firsts, persons, regroup
 
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 Fact: TypeAlias = Alias | Holding
@@ -47,6 +47,12 @@ def test_customers_who_share_a_trait_are_one_also_over_a_third() -> None:
     assert persons("abcd", [], holdings) == {"a": "a", "b": "a", "c": "a", "d": "d"}
 
 
+def test_a_trait_joins_nobody_yet_that_nobody_had_before_in_the_table_or_in_the_batch() -> None:
+    told = [Holding("a", E_MAIL), Holding("b", PHONE), Holding("b", E_MAIL), Holding("c", b"new")]
+
+    assert firsts(told, [PHONE]) == [Holding("a", E_MAIL), Holding("c", b"new")]
+
+
 def test_facts_about_others_connect_nobody() -> None:
     assert persons("a", [Alias("a", "x")], [Holding("x", E_MAIL), Holding("a", E_MAIL)]) == {
         "a": "a"
@@ -63,8 +69,22 @@ def test_only_who_leads_elsewhere_is_told_and_never_of_a_time_before() -> None:
 
     assert first.moves == [Move("a", None, "b", later, "an alias")]
     assert second.moves == [
-        Move("a", "b", "c", later, "an alias"),
         Move("b", None, "c", AT, "an alias"),
+        Move("a", "b", "c", later, "an alias"),
+    ]
+
+
+def test_who_stands_for_a_person_anew_is_told_before_who_did_joins() -> None:
+    ids = known("a", "b", "c")
+    shared = regroup(ids.values(), dict.fromkeys("abc", "a"), AT, "a trait")
+    ids |= {one.id: one for one in shared.changed}
+
+    swapped = regroup(ids.values(), dict.fromkeys("abc", "b"), AT, "an alias")
+
+    assert swapped.moves == [
+        Move("b", "a", None, AT, "an alias"),
+        Move("a", None, "b", AT, "an alias"),
+        Move("c", "a", "b", AT, "an alias"),
     ]
 
 

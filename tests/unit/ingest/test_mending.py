@@ -15,7 +15,9 @@ RULES = Rules(Limits(), currency="EUR")
 
 def again(text: str, kept: str | None = None, hours: int = 0) -> Accepted | Rejected:
     now = NOON + timedelta(hours=hours)
-    return judge_again(text, kept=kept, rejection_id="r-1", rules=RULES, now=now)
+    return judge_again(
+        text, kept=kept, source="/sources/k", rejection_id="r-1", rules=RULES, now=now
+    )
 
 
 def paths(verdict: Accepted | Rejected) -> list[str]:
@@ -102,10 +104,44 @@ def test_a_refused_call_of_segments_is_judged_as_the_call_that_it_was() -> None:
     }
 
     without_currency = judge_again(
-        json.dumps(call), kept="m-1", rejection_id="r-1", rules=Rules(Limits()), now=NOON
+        json.dumps(call),
+        kept="m-1",
+        source="/sources/k",
+        rejection_id="r-1",
+        rules=Rules(Limits()),
+        now=NOON,
     )
     assert paths(without_currency) == ["properties.currency"]
     accepted = again(json.dumps(call), kept="m-1")
     assert isinstance(accepted, Accepted)
     assert json.loads(accepted.line)["data"]["currency"] == "EUR"
     assert accepted.id == "m-1"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "sent", "expected"),
+    [
+        ("/sources/k//shop", "/shop", None),
+        ("/sources/k//shop", "/other", ["source"]),
+        ("/sources/k//shop", "/" * 200, ["source"]),
+        ("/sources/k", "/shop", None),
+    ],
+)
+def test_a_refused_cloud_event_is_judged_as_one_and_keeps_its_source(
+    recorded: str, sent: str, expected: list[str] | None
+) -> None:
+    cloud = {
+        "specversion": "1.0",
+        "id": "e-1",
+        "source": sent,
+        "type": "order.completed",
+        "subject": "c-1",
+        "data": order()["data"],
+    }
+    verdict = judge_again(
+        json.dumps(cloud), kept="e-1", source=recorded, rejection_id="r-1", rules=RULES, now=NOON
+    )
+    if expected is None:
+        assert verdict == judged(order()).accepted[0]
+    else:
+        assert paths(verdict) == expected

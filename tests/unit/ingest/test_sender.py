@@ -203,3 +203,28 @@ async def test_a_sender_that_was_never_used_never_connects() -> None:
     await sender_on(broker).close(10.0)
 
     assert (broker.started, broker.stopped) == (0, 0)
+
+
+async def test_strangers_share_a_part_of_the_room_until_they_are_known() -> None:
+    broker = Broker()
+    sender = Sender(
+        broker,
+        in_flight_bytes_max=100,
+        write_bytes_max=100,
+        write_seconds_max=60.0,
+        strangers_bytes_max=30,
+    )
+    with sender.hold_stranger() as first, sender.hold_stranger() as second:
+        first.take(20)
+        with pytest.raises(Busy):
+            second.take(20)
+        with sender.hold() as known:
+            known.take(60)
+        first.introduce()
+        second.take(30)
+        first.take(50)
+        with pytest.raises(Busy):
+            first.take(1)
+    with sender.hold_stranger() as third, sender.hold() as known:
+        third.take(30)
+        known.take(70)

@@ -16,6 +16,7 @@ from services.loyalty.domain.orders import Order, points_due
 from services.loyalty.domain.program import EarningRule, Program
 from services.loyalty.domain.redemptions import redeem
 from shared.events.commerce import OrderCancelled, OrderCompleted, OrderRefunded
+from shared.events.engagement import CustomerMerged
 from shared.events.envelope import Event
 from shared.events.loyalty import PointsAwarded, PointsReversed
 from shared.ids import CustomerId
@@ -262,3 +263,15 @@ def test_what_leaves_tells_the_points_the_balance_and_the_reason() -> None:
     assert (awarded.cause, awarded.subject, awarded.time) == (order.id, ADA, order.time)
     assert (went_back.data.points, went_back.data.balance) == (12, 0)
     assert went_back.data.reverses == awarded.data.entry_id
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_points_are_told_with_the_id_that_they_are_booked_on(heard: bool) -> None:
+    ledger = Ledger()
+    if heard:
+        ledger.relate(event(CustomerMerged, customer="c-2", survivor_id=ADA))
+    ledger.handle(event(OrderCompleted, customer="c-1", alias="c-2", total="20"))
+    ledger.handle(event(OrderCompleted, customer="c-1", order_id="o-2", total="7"))
+    told = [one for one in ledger.events if isinstance(one, PointsAwarded)]
+    assert [(one.subject, one.alias) for one in told] == [("c-1", "c-2"), ("c-1", None)]
+    assert ledger.accounts[CustomerId("c-2")].active == 20

@@ -7,6 +7,7 @@ import pytest
 from services.loyalty.domain.program import SHIPPED_TIERS, Program, Tier, add_months
 from services.loyalty.domain.tiers import next_tier, tier_for
 from shared.events.commerce import OrderCompleted, OrderRefunded
+from shared.events.engagement import CustomerMerged, CustomerUnmerged
 from shared.events.loyalty import TierChanged
 from shared.ids import CustomerId
 from shared.testing.builders import NOON, event
@@ -130,3 +131,34 @@ def test_linked_ids_reach_a_tier_together_and_parting_undoes_it() -> None:
     ledger.save(books)
     assert ledger.accounts == alone
     assert moves(ledger) == [("bronze", "silver"), ("silver", "bronze"), ("silver", "bronze")]
+
+
+def test_who_parts_is_told_the_tier_it_keeps() -> None:
+    """What was told of it last is from before: of linked ids only the one that stands for them is
+    told."""
+    ledger = Ledger()
+    ledger.handle(event(OrderCompleted, customer=BOB, total="1200"))
+    ledger.relate(event(CustomerMerged, customer=BOB, survivor_id=ADA))
+    ledger.handle(
+        event(OrderCompleted, customer=ADA, alias=BOB, order_id="o-2", total="4000", at=NOON + DAY)
+    )
+    ledger.relate(event(CustomerUnmerged, customer=BOB, survivor_id=ADA, at=NOON + 2 * DAY))
+    told = [
+        (one.subject, one.data.previous, one.data.current)
+        for one in ledger.events
+        if isinstance(one, TierChanged)
+    ]
+    assert told == [
+        (BOB, "bronze", "silver"),
+        (ADA, "bronze", "silver"),
+        (ADA, "silver", "gold"),
+        (ADA, "gold", "bronze"),
+        (BOB, "gold", "gold"),
+    ]
+
+
+def test_of_an_id_without_points_nothing_is_told_when_it_parts() -> None:
+    ledger = Ledger()
+    ledger.relate(event(CustomerMerged, customer=BOB, survivor_id=ADA))
+    ledger.relate(event(CustomerUnmerged, customer=BOB, survivor_id=ADA))
+    assert moves(ledger) == []

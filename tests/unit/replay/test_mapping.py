@@ -228,5 +228,5 @@ def test_a_row_is_an_event_or_a_flaw_whatever_is_in_it(row: dict[str, Any]) -> N
     except BadRow:
         return
     assert found == event(row)
-    assert found["id"]
+    assert found["id"] is not None
     json.dumps(found)

@@ -2,6 +2,9 @@
 
 from datetime import datetime, timedelta
 
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from shared.events.keys import KeyChanged, KeyChangedData
 from shared.events.topics import ACCESS_KEYS
 from shared.ids import CustomerId, EventId
@@ -57,3 +60,13 @@ def test_a_tombstone_with_a_foreign_key_changes_nothing() -> None:
     ring = KeyRing()
     ring.apply([announced("made"), Record("ingest.keys", 0, 1, b"\xff", None)])
     assert ring.caller(format_key("k", SECRET), NOON) is not None
+
+
+@given(st.text(st.characters(exclude_categories=())))
+@example("\ud800" * 43)
+@example("é" * 43)
+def test_no_text_makes_the_ring_fail(text: str) -> None:
+    ring = KeyRing()
+    ring.apply([announced("made")])
+    for key in (text, f"tn_{text}_{SECRET}", f"tn_k_{text}", f"tn_k_{SECRET}{text or 's'}"):
+        assert ring.caller(key, NOON) is None

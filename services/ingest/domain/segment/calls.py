@@ -5,7 +5,7 @@ Source: Segment's HTTP tracking API and RudderStack's, which is the same.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -62,8 +62,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The calls of a body as they were sent, the context that holds for all of them, and the write
-    key and the time of sending that the body, or else its first call that has one, names."""
+    """The calls of a body as they were sent, the context that holds for all of them, the write key
+    that the body, or else its first call that has one, names, and when the body says it was sent:
+    what a call of a batch says of that is of an earlier sending, such as an archive's."""
 
     calls: Sequence[Any]
     context: Object
@@ -89,14 +90,14 @@ def read_request(body: bytes, kind: Kind | None) -> Request:
     if not isinstance(document, dict):
         raise Unreadable(400, "the body must be an object")
     if kind is not None:
-        return Request([document], {}, kind, _write_key(document), _sent_at([document]))
+        return Request([document], {}, kind, _write_key(document), _sent_at(document))
     calls = document.get("batch")
     if not isinstance(calls, list):
         raise Unreadable(400, "batch must be a list of calls")
     # Who somebody is differs from call to call, so traits beside a batch are nobody's.
     beside = {name: value for name, value in _context(document).items() if name != "traits"}
     key = _write_key(document) or next((key for one in calls if (key := _write_key(one))), None)
-    return Request(calls, beside, None, key, _sent_at([document, *calls]))
+    return Request(calls, beside, None, key, _sent_at(document))
 
 
 def read_call(value: Object, request: Request) -> Call | Flaw:
@@ -124,15 +125,27 @@ def _write_key(value: Any) -> str | None:
     return key if isinstance(key, str) and key else None
 
 
-def _sent_at(values: Iterable[Any]) -> datetime | None:
-    """The first time of sending; one that cannot be read corrects nothing."""
-    for value in values:
-        if isinstance(value, dict) and isinstance(value.get("sentAt"), str):
-            try:
-                return SENT_AT.validate_python(value["sentAt"])
-            except ValidationError:
-                return None
-    return None
+def _sent_at(document: Object) -> datetime | None:
+    """When it was sent; what cannot be read corrects nothing."""
+    try:
+        return SENT_AT.validate_python(document.get("sentAt"))
+    except ValidationError:
+        return None
+
+
+def id_of(value: Object) -> str | None:
+    """The `messageId` of a call that is told to its sender though it cannot be read."""
+    return Fields(value, "", []).id("messageId")
+
+
+def whole_call(value: Object, kind: Kind | None, context: Object) -> Object:
+    """A call with what only its path (`kind`) and its batch (`context`) told, so that it can be
+    posted alone as the same call."""
+    told: Object = {} if kind is None else {"type": kind}
+    if context:
+        own = value.get("context")
+        told["context"] = context | own if isinstance(own, dict) else context
+    return value | told
 
 
 def kind_of(name: Any) -> Kind | None:

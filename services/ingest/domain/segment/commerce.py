@@ -9,6 +9,8 @@ from services.ingest.domain.segment.context import page_of
 from services.ingest.domain.segment.money import (
     PRODUCTS,
     Line,
+    discount_of,
+    kept,
     line_of,
     lines_of,
     worth_of,
@@ -35,11 +37,12 @@ def order_completed(call: Call, currency: str) -> Draft:
     """An order counts once per `order_id`, whatever its `messageId`."""
     fields = call.properties
     flaws = len(fields.flaws)
-    lines = lines_of(fields)
-    worth = worth_of(fields, lines)
+    told = lines_of(fields)
+    worth = worth_of(fields, told)
+    lines = kept(fields, told, worth)
     if worth is None and len(fields.flaws) == flaws:
         fields.required("revenue", None)
-    discount = fields.amount("discount")
+    discount = discount_of(fields, worth)
     data = {
         "order_id": fields.required("order_id", fields.id("order_id")),
         "total": spelled(worth[1]) if worth else None,
@@ -50,7 +53,7 @@ def order_completed(call: Call, currency: str) -> Draft:
         "channel": fields.text(_NAME_CHARS_MAX, "channel", "affiliation"),
         "referral_code": fields.text(_NAME_CHARS_MAX, "referral_code"),
     }
-    origins = _ITEMS | {"total": worth[0] if worth else "revenue"}
+    origins = _places(told, lines) | {"total": worth[0] if worth else "revenue"}
     return _draft("order.completed", data, origins)
 
 
@@ -59,8 +62,9 @@ def order_refunded(call: Call, currency: str) -> Draft:
     fields = call.properties
     order_id = fields.required("order_id", fields.id("order_id"))
     flaws = len(fields.flaws)
-    lines = lines_of(fields)
-    worth = worth_of(fields, lines, "amount")
+    told = lines_of(fields)
+    worth = worth_of(fields, told, "amount")
+    lines = kept(fields, told, worth)
     if worth is None and len(fields.flaws) == flaws:
         if not lines:
             return _draft("order.cancelled", {"order_id": order_id, "reason": "refunded in full"})
@@ -73,7 +77,8 @@ def order_refunded(call: Call, currency: str) -> Draft:
         "currency": _currency(fields, currency),
         "items": _items(lines) if lines else None,
     }
-    return _draft("order.refunded", data, _ITEMS | {"amount": worth[0] if worth else "total"})
+    origins = _places(told, lines) | {"amount": worth[0] if worth else "total"}
+    return _draft("order.refunded", data, origins)
 
 
 def order_cancelled(call: Call, _currency_code: str) -> Draft:
@@ -160,15 +165,24 @@ def _cart(
     """A visitor without a cart id has one cart, named after the visitor."""
     fields = call.properties
     cart_id = fields.id("cart_id", "checkout_id", "order_id")
+    told = lines
     worth = None if single else worth_of(fields, lines, "value")
+    lines = lines if single else kept(fields, lines, worth)
     data = {
         "cart_id": cart_id or call.anonymous_id or call.customer_id,
         "items": _items(lines),
         "total": spelled(worth[1]) if worth else None,
         "currency": _code(fields, currency) if worth else None,
     }
-    origins = {"items.0": ""} if single else _ITEMS
+    origins = {"items.0": ""} if single else _places(told, lines)
     return _draft(kind, data, origins | {"total": worth[0] if worth else "value"})
+
+
+def _places(told: list[Line], lines: list[Line]) -> dict[str, str]:
+    """Where the items come from; lines that were left out move those behind them."""
+    if len(told) == len(lines):
+        return _ITEMS
+    return _ITEMS | {f"items.{place}": line.path for place, line in enumerate(lines)}
 
 
 def _items(lines: list[Line]) -> list[Object]:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from services.ingest.domain.flaws import Flaw
 from services.ingest.domain.segment import naming, traits
-from services.ingest.domain.segment.calls import Call, Draft, Request, read_call
+from services.ingest.domain.segment.calls import Call, Draft, Request, id_of, read_call
 from services.ingest.domain.segment.catalogue import CUSTOM, known
 from services.ingest.domain.segment.context import context_of, page_of
 from services.ingest.domain.segment.values import Object, flattened
@@ -60,7 +60,7 @@ def map_call(value: Any, request: Request, currency: str) -> Mapped | Misread:
         return Misread([Flaw("", "a call is an object", "not_an_object")], None, None)
     call = read_call(value, request)
     if isinstance(call, Flaw):
-        return Misread([call], None, None)
+        return Misread([call], id_of(value), None)
     draft = _draft(call, currency)
     if call.customer_id is None and call.anonymous_id is None and not call.flaws:
         message = "userId or anonymousId is needed"
@@ -114,7 +114,9 @@ def _free(call: Call) -> Object:
     products = fields.values.get("products")
     if isinstance(products, list):
         names = [
-            one.get("sku") or one.get("product_id") for one in products if isinstance(one, dict)
+            one.get("sku") or one.get("product_id") or one.get("id")
+            for one in products
+            if isinstance(one, dict)
         ]
         told = [name for name in names if isinstance(name, str | int) and name]
         fields.values = fields.values | {"products": told}

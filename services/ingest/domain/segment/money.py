@@ -2,13 +2,18 @@
 
 The worth is `revenue` (after discounts, before shipping and tax), else `subtotal`, else `total`
 less `shipping` and `tax`, else the products' prices less the discount; never below nothing.
+Where one of the first three tells it, products and discount merely describe: what of them cannot be
+kept is left out, and no reason to refuse an order that was paid.
 Source: Segment's e-commerce specification, version 2.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
-from services.ingest.domain.flaws import FLAWS_MAX
+from pydantic import TypeAdapter, ValidationError
+
+from services.ingest.domain.flaws import FLAWS_MAX, Flaw
 from services.ingest.domain.segment.values import (
     EXACT,
     Fields,
@@ -17,20 +22,28 @@ from services.ingest.domain.segment.values import (
     rounded,
     spelled,
 )
+from shared.events.commerce import Item
+from shared.events.envelope import Amount
 
 _LINE_CHARS_MAX = 1_000
 PRODUCTS = "products"
 _NOTHING = Decimal(0)
+_AMOUNT: TypeAdapter[Decimal] = TypeAdapter(Amount)
+Worth = tuple[str, Decimal]
+"""The field that tells what something was worth, and the amount."""
 
 
 class Line(NamedTuple):
-    """An item of ours, and what it comes to; None when the product has no price."""
+    """An item of ours, what it comes to (None when the product has no price), the product's name
+    within the properties, and what could not be read of it."""
 
     item: Object
     worth: Decimal | None
+    path: str = ""
+    flaws: Sequence[Flaw] = ()
 
 
-def worth_of(fields: Fields, lines: list[Line], *names: str) -> tuple[str, Decimal] | None:
+def worth_of(fields: Fields, lines: list[Line], *names: str) -> Worth | None:
     """The field that decides, and the amount; None when nothing tells it. `names` are fields that
     tell it outright, before all others."""
     flaws = len(fields.flaws)
@@ -51,25 +64,51 @@ def worth_of(fields: Fields, lines: list[Line], *names: str) -> tuple[str, Decim
         return PRODUCTS, rounded(max(_NOTHING, goods - (fields.amount("discount") or _NOTHING)))
 
 
+def kept(fields: Fields, lines: list[Line], worth: Worth | None) -> list[Line]:
+    """The lines to keep, where `worth_of` told what all is worth. Those that it depends on must be
+    read, so what is wrong with them is a flaw."""
+    if worth is not None and worth[0] != PRODUCTS:
+        return [line for line in lines if not line.flaws and _fits(line.item)]
+    flaws = [flaw for line in lines for flaw in line.flaws]
+    fields.flaws.extend(flaws[:FLAWS_MAX])
+    return lines
+
+
+def discount_of(fields: Fields, worth: Worth | None) -> Decimal | None:
+    """What was taken off, as far as it can be kept."""
+    if worth is None or worth[0] == PRODUCTS:
+        return fields.amount("discount")
+    found = fields.found("discount")
+    amount = amount_of(found[1]) if found is not None else None
+    try:
+        return _AMOUNT.validate_python(amount)
+    except ValidationError:
+        return None
+
+
+def _fits(item: Object) -> bool:
+    try:
+        Item.model_validate(item)
+    except ValidationError:
+        return False
+    return True
+
+
 def lines_of(fields: Fields) -> list[Line]:
-    """The products as items, in their order, so that their indexes are the same."""
+    """The products as items, in their order. What is wrong with one is noted in its line."""
     found = fields.found(PRODUCTS)
     if found is None:
         return []
     if not isinstance(found[1], list):
-        fields.flaw(PRODUCTS, "must be a list", "invalid_value")
-        return []
-    lines: list[Line] = []
-    for index, value in enumerate(found[1]):
-        if len(fields.flaws) >= FLAWS_MAX:
-            break  # it is refused anyway, and its flaws are compared with one another
-        lines.append(_line(value, fields, f"{PRODUCTS}.{index}"))
-    return lines
+        flaw = Flaw(fields.at(PRODUCTS), "must be a list", "invalid_value")
+        return [Line({}, None, PRODUCTS, [flaw])]
+    return [_line(value, fields, f"{PRODUCTS}.{index}") for index, value in enumerate(found[1])]
 
 
 def line_of(fields: Fields) -> Line:
-    """The one product that a call is about: its fields stand among the properties."""
-    sku = fields.required("product_id", fields.id("sku", "product_id"))
+    """The one product that a call is about: its fields stand among the properties. Version 1 of the
+    specification calls its name `id`."""
+    sku = fields.required("product_id", fields.id("sku", "product_id", "id"))
     price = fields.amount("price")
     quantity = _quantity(fields)
     return _priced({"sku": sku} | _described(fields), price, quantity)
@@ -77,9 +116,9 @@ def line_of(fields: Fields) -> Line:
 
 def _line(value: Any, fields: Fields, name: str) -> Line:
     if not isinstance(value, dict):
-        fields.flaw(name, "must be an object", "invalid_value")
-        return Line({}, None)
-    return line_of(Fields(value, fields.at(name), fields.flaws))
+        return Line({}, None, name, [Flaw(fields.at(name), "must be an object", "invalid_value")])
+    flaws: list[Flaw] = []
+    return line_of(Fields(value, fields.at(name), flaws))._replace(path=name, flaws=flaws)
 
 
 def _described(fields: Fields) -> Object:

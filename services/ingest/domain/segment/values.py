@@ -160,6 +160,17 @@ def written(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), default=float)
 
 
+def exact(value: Any) -> str:
+    """A value as compact JSON in ASCII, with every digit of its numbers as it was sent."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(k)}:{exact(one)}" for k, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(exact, value)) + "]"
+    return json.dumps(value)
+
+
 def written_bytes(value: Any) -> int:
     """The size of a value as compact JSON in UTF-8."""
     text = json.dumps(value, separators=(",", ":"), default=float, ensure_ascii=False)

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from services.ingest.domain.flaws import REASONS
 from services.ingest.domain.intake import ONE
 from services.ingest.domain.naming import ILLEGAL_IDS
+from services.ingest.domain.segment.calls import read_request
 from services.ingest.domain.segment.catalogue import known
+from services.ingest.domain.segment.verdict import Rules, joined, judge_slices
+from services.ingest.domain.verdict import Limits, Verdicts
+from tests.unit.ingest.cases import NOON
 from tests.unit.ingest.segment.cases import (
     bought,
     call,
@@ -204,13 +208,15 @@ def test_what_stands_beside_a_batch_holds_for_each_call_that_does_not_say_otherw
 
 def test_a_bad_call_of_a_batch_is_told_apart_and_keeps_what_was_sent() -> None:
     bad = bought(currency="pounds") | {"messageId": "m-2", "nobody_reads": 1}
-    verdicts = judged([bought(), bad, 5, {"type": "x"}, track("x") | {"messageId": "m-3"}])
+    verdicts = judged(
+        [bought(), bad, 5, {"type": "x", "messageId": "m-4"}, track("x") | {"messageId": "m-3"}]
+    )
 
     assert [(one.place, one.id) for one in verdicts.accepted] == [(0, "m-1"), (4, "m-3")]
     assert [(one.place, one.id, one.type) for one in verdicts.rejected] == [
         (1, "m-2", "order.completed"),
         (2, None, None),
-        (3, None, None),
+        (3, "m-4", None),
     ]
     first, second, third = verdicts.rejected
     assert [error["path"] for error in first.errors] == ["batch.1.properties.currency"]
@@ -223,4 +229,63 @@ def test_a_call_that_is_too_large_is_refused_alone() -> None:
     large = track("x", {"text": "é" * 20_000})
     verdicts = judged([large, track("y", {"text": "é" * 10_000})], call_bytes_max=32_768)
     assert [one.place for one in verdicts.accepted] == [1]
-    assert [one.reason for one in verdicts.rejected] == ["too_large"]
+    assert [(one.reason, one.id) for one in verdicts.rejected] == [("too_large", "m-1")]
+
+
+def archived(*calls: Any, **beside: Any) -> Verdicts:
+    return judged({"batch": list(calls), **beside})
+
+
+@pytest.mark.parametrize(
+    ("beside", "hours"),
+    [
+        ({"sentAt": "2026-03-02T09:00:00Z"}, 3),
+        ({"sentAt": "2026-03-01T12:00:00Z"}, 24),
+        ({"sentAt": "2026-03-01T11:59:00Z"}, None),
+        ({"sentAt": "2024-03-01T12:00:00Z"}, None),
+        ({"sentAt": "2029-03-01T12:00:00Z"}, None),
+        ({"sentAt": "0001-01-01T00:00:00Z"}, None),
+        ({"sentAt": "yesterday"}, None),
+        ({"sentAt": 5}, None),
+        ({}, None),
+    ],
+)
+def test_a_body_tells_the_clock_and_an_old_one_does_not(beside: Any, hours: float | None) -> None:
+    """An export of 2024 has a `sentAt` in each call, which is not when it was posted."""
+    calls = [track("x", timestamp="2024-01-01T10:00:00Z", sentAt="2026-03-02T10:00:00Z")]
+
+    correction = archived(*calls, **beside).correction
+
+    assert (correction.add.total_seconds() / 3_600 if correction else None) == hours
+
+
+def test_calls_are_judged_a_slice_at_a_time_as_if_at_once() -> None:
+    calls = [track("x", messageId=f"m-{n}", userId=None if n == 150 else "c-1") for n in range(250)]
+    body = json.dumps({"batch": calls, "sentAt": "2026-03-02T09:00:00Z"}).encode()
+    request = read_request(body, None)
+
+    parts = list(judge_slices(request, Rules(Limits()), len(body), NOON, str))
+
+    assert [len(part.accepted) + len(part.rejected) for part in parts] == [100, 100, 50]
+    whole = joined(parts)
+    assert [one.id for one in whole.accepted] == [f"m-{n}" for n in range(250) if n != 150]
+    assert [(one.place, one.errors[0]["path"]) for one in whole.rejected] == [
+        (150, "batch.150.userId")
+    ]
+    assert whole.correction is not None
+
+
+def test_what_was_refused_is_the_same_call_when_it_is_posted_alone() -> None:
+    """With the context of its batch, the kind that its path told, and all digits."""
+    text = """{"batch": [{"type": "track", "event": "Order Completed", "userId": "c-1",
+      "context": {"locale": "de-DE"},
+      "properties": {"order_id": "o-1", "revenue": 123456789012.123456, "n": 1e2}}],
+      "context": {"ip": "203.0.113.9", "locale": "en-GB"}}"""
+    (refused,) = judged(text).rejected
+    alone = '{"batch": [' + refused.body + "]}"
+    (first,) = judged(text, currency="EUR").accepted
+    (again,) = judged(alone, currency="EUR").accepted
+    assert first.line == again.line
+
+    (refused,) = judged({"type": "nonsense", "userId": 1.5}, "page").rejected
+    assert json.loads(refused.body)["type"] == "page"

@@ -132,13 +132,22 @@ def test_products_add_up_exactly(lines: list[tuple[Decimal, int]], discount: Dec
         ({"order_id": None}, "properties.order_id"),
         ({"order_id": True}, "properties.order_id"),
         ({"order_id": "x" * 201}, "properties.order_id"),
-        ({"products": 5}, "properties.products"),
-        ({"products": [5]}, "properties.products.0"),
-        ({"products": [MUG, {"price": 1}]}, "properties.products.1.product_id"),
-        ({"products": [MUG | {"price": -1}]}, "properties.products.0.price"),
-        ({"products": [MUG | {"price": "x"}]}, "properties.products.0.price"),
-        ({"products": [MUG | {"quantity": -1}]}, "properties.products.0.quantity"),
-        ({"products": [MUG | {"quantity": "many"}]}, "properties.products.0.quantity"),
+        ({"revenue": None, "products": 5}, "properties.products"),
+        ({"revenue": None, "products": [5]}, "properties.products.0"),
+        (
+            {"revenue": None, "products": [MUG, {"price": 1}]},
+            "properties.products.1.product_id",
+        ),
+        ({"revenue": None, "products": [MUG | {"price": -1}]}, "properties.products.0.price"),
+        ({"revenue": None, "products": [MUG | {"price": "x"}]}, "properties.products.0.price"),
+        (
+            {"revenue": None, "products": [MUG, MUG | {"quantity": -1}]},
+            "properties.products.1.quantity",
+        ),
+        (
+            {"revenue": None, "products": [MUG | {"quantity": "many"}]},
+            "properties.products.0.quantity",
+        ),
         ({"products": [MUG] * 2_001}, "properties.products"),
     ],
 )
@@ -146,6 +155,51 @@ def test_a_flaw_of_an_order_is_told_in_the_words_of_the_call(
     properties: dict[str, Any], path: str
 ) -> None:
     assert paths(bought(**properties), call_bytes_max=10**6) == [path]
+
+
+@pytest.mark.parametrize(
+    "worth", [{"revenue": 12.99}, {"revenue": None, "subtotal": 9}, {"revenue": None, "total": 9}]
+)
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        5,
+        {"price": 1},
+        {"sku": "x" * 201},
+        MUG | {"price": -1},
+        MUG | {"price": "x"},
+        MUG | {"price": 10**13},
+        MUG | {"quantity": -1},
+        MUG | {"quantity": "many"},
+    ],
+)
+def test_an_order_whose_worth_is_told_is_not_refused_for_a_product(
+    worth: Any, unusable: Any
+) -> None:
+    data = data_of(bought(products=[unusable, MUG], **worth))
+    assert [item["sku"] for item in data["items"]] == ["MUG"]
+    assert data_of(bought(products=unusable, **worth))["items"] == []
+
+
+@pytest.mark.parametrize("discount", ["10%", -5, [], 10**13])
+def test_a_discount_that_merely_describes_is_left_out_where_it_cannot_be_kept(
+    discount: Any,
+) -> None:
+    assert "discount" not in data_of(bought(discount=discount))
+    by_lines = bought(revenue=None, products=[MUG], discount=discount)
+    assert set(paths(by_lines)) == {"properties.discount"}
+
+
+def test_a_line_behind_one_that_was_left_out_keeps_its_place_in_what_is_told() -> None:
+    assert data_of(bought(products=[{"id": 17, "price": 4}]))["items"][0]["sku"] == "17"
+    many = [{"price": 1}, *[MUG] * 2_001]
+    assert paths(bought(products=many), call_bytes_max=10**6) == ["properties.products"]
+
+
+def test_a_refund_of_a_told_amount_is_not_refused_for_a_product() -> None:
+    properties = {"order_id": "o-1", "total": 5, "currency": "GBP", "products": [{"price": 5}]}
+    data = data_of(track("Order Refunded", properties))
+    assert (data["amount"], data.get("items")) == ("5", None)
 
 
 def test_products_become_items() -> None:
