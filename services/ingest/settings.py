@@ -63,11 +63,15 @@ class IngestSettings(RuntimeSettings):
     rejections_retention_days: int = Field(7, ge=1)
     # One request to replay: events judged and published at once.
     replay_events_max: int = Field(500, ge=1, le=2_500)
+    replay_bytes_max: int = Field(4_194_304, ge=1)
     # So long nobody else replays what a replay that died had in hand. Longer than a write may take.
     replay_lease_seconds: float = Field(30.0, gt=0)
     rejections_forget_rows_max: int = Field(1_000, ge=1)
-    # Of what a test key posts the last so many events are kept, for so long.
+    # Of what a test key posts the last so many events are kept, and bytes of them, for so long.
     rehearsals_per_key_max: int = Field(10_000, ge=1)
+    rehearsals_per_key_bytes_max: int = Field(33_554_432, ge=1)
+    # A page of them ends earlier than it might when it would be larger.
+    rehearsals_page_bytes_max: int = Field(1_048_576, ge=1)
     rehearsals_retention_days: int = Field(7, ge=1)
     rehearsals_forget_rows_max: int = Field(1_000, ge=1)
     identity_rows_max: int = Field(1_000, ge=1)

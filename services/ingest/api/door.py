@@ -187,16 +187,7 @@ def _judged(
 
 async def _rehearse(context: Context, caller: Caller, verdicts: Verdicts) -> None:
     """Records what a test key posted; it goes nowhere, and is answered as if it had."""
-    settings = context.settings
-    async with context.transaction() as tx:
-        await rehearsals.record(
-            tx,
-            caller.key_id,
-            verdicts,
-            now=receipt_time(context.clock),
-            rows_max=settings.rehearsals_per_key_max,
-            body_chars_max=settings.rejected_body_chars_max,
-        )
+    await rehearsals.record(context, caller.key_id, verdicts)
 
 
 def _records(

@@ -34,7 +34,7 @@ _SERIAL_MAX = 2**63 - 1
 
 class RehearsalView(BaseModel):
     """One event: `good` ones would have been taken, as `event` shows them; of the others it is what
-    was sent, as text where it was cut."""
+    was sent. Either is a text where it was cut."""
 
     good: bool
     index: int
@@ -74,21 +74,22 @@ class RehearsalPage(Page[RehearsalView]):
 async def list_rehearsals(
     context: Ctx, caller: CanIngestOrTest, which: Which, limit: Limit = 50, cursor: Cursor = None
 ) -> RehearsalPage:
-    """In the order of its coming; only the last `INGEST_REHEARSALS_PER_KEY_MAX` are kept."""
+    """In the order of its coming; only the last `INGEST_REHEARSALS_PER_KEY_MAX` are kept. A page
+    ends early after `INGEST_REHEARSALS_PAGE_BYTES_MAX`."""
     key_id = _test_key(caller)
     async with context.read() as session:
-        found = await rehearsals.page(
+        found, more = await rehearsals.page(
             session.driver,
             key_id,
             good=_GOOD[which],
             after=_serial(cursor) if cursor else 0,
-            rows_max=limit + 1,
+            rows_max=limit,
+            bytes_max=context.settings.rehearsals_page_bytes_max,
         )
         good, bad = await rehearsals.count(session.driver, key_id)
-    last = found[limit - 1] if len(found) > limit else None
     return RehearsalPage(
-        items=[RehearsalView.of(one) for one in found[:limit]],
-        next_cursor=encode_cursor(last.serial) if last else None,
+        items=[RehearsalView.of(one) for one in found],
+        next_cursor=encode_cursor(found[-1].serial) if more else None,
         counts=Counts(good=good, bad=bad),
     )
 

@@ -10,7 +10,7 @@ from services.ingest.api.cursors import instant_and_id
 from services.ingest.api.rejections import RejectionInPath
 from services.ingest.domain.flaws import Reason
 from services.ingest.handlers import replays
-from services.ingest.handlers.replays import Outcome, Replay, Wanted
+from services.ingest.handlers.replays import Outcome, Replay, TooLarge, Wanted
 from services.ingest.sender import Busy
 from services.ingest.store.rejections import Chosen
 from shared.events.envelope import Instant, Name
@@ -35,8 +35,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 class ReplayRequest(Body):
     """Either `ids`, or a `reason`, which `source`, `from` and `to` (the first instant after) may
-    narrow. `limit` bounds how many of a reason are looked at, oldest first; `cursor` is the
-    `next_cursor` of the answer before."""
+    narrow. `limit` bounds how many of a reason are looked at, oldest first, and so does
+    `INGEST_REPLAY_BYTES_MAX`; `cursor` is the `next_cursor` of the answer before."""
 
     ids: list[RejectionName] | None = Field(None, min_length=1)
     reason: Reason | None = None
@@ -123,6 +123,10 @@ async def _replay(context: Any, wanted: Wanted, by: str, *, dry_run: bool) -> Re
         return await replays.replay(context, wanted, by, dry_run=dry_run)
     except LogUnavailable:
         raise unavailable("the broker is away; nothing was marked as replayed") from None
+    except TooLarge:
+        bytes_max = context.settings.replay_bytes_max
+        detail = f"one request replays at most {bytes_max} bytes of events; ask for fewer ids"
+        raise Problem(422, detail) from None
     except Busy:
         raise unavailable("too much is under way; nothing was replayed") from None
 

@@ -1,14 +1,16 @@
 """Refused events, judged again and published once.
 
-1. In a transaction: lock what nobody else has in hand, judge it, take a lease, fix the ids.
-2. With none open: publish as the door does, and wait for the broker's acknowledgement.
-3. In a transaction: enter that it was done.
+1. With no transaction open: judge what nobody else has in hand, letting others have their turn.
+2. In a transaction: lock it, leave out what was corrected meanwhile, take a lease, fix the ids.
+3. With none open: publish as the door does, and wait for the broker's acknowledgement.
+4. In a transaction: enter that it was done.
 
 Whoever dies in between leaves a lease that ends. The next replay sends the same id from the same
 source, which the consumer knows; where it has been counted already, nothing is sent.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -21,6 +23,7 @@ from services.ingest.handlers.receipt import receipt_time
 from services.ingest.sender import Busy
 from services.ingest.store import rejections, replays
 from services.ingest.store.rejections import EVERY, Chosen, Rejection
+from services.ingest.store.replays import Found
 from shared.events.topics import RECEIVED
 from shared.runtime import inbox, metrics
 from shared.runtime.db import Driver, Transaction
@@ -64,6 +67,10 @@ class Replay:
     last: tuple[datetime, str] | None
 
 
+class TooLarge(Exception):
+    """The events that were asked for by id are together larger than one replay may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """One to be sent: `counted` says that its event was counted before, so it is not."""
@@ -89,17 +96,21 @@ def text_of(one: Rejection) -> str:
 async def replay(context: Context, wanted: Wanted, by: str, *, dry_run: bool) -> Replay:
     """Replays what is wanted for the key `by`, or only tells what would come of it.
 
-    Raises `LogUnavailable` or `Busy` when the broker did not take it; then nothing is marked.
+    Raises `TooLarge`, and `LogUnavailable` or `Busy` when the broker did not take it; then nothing
+    is marked.
     """
     now = receipt_time(context.clock)
-    until = now + timedelta(seconds=context.settings.replay_lease_seconds)
+    found, left_out = await _find(context, wanted, now)
+    judged = await judge_all(found, context.resources.rules, now)
+    order = wanted.ids or [one.id for one in found]
+    until = receipt_time(context.clock) + timedelta(seconds=context.settings.replay_lease_seconds)
     async with context.transaction() as tx:
-        found = await _lock(tx, wanted, now)
-        ready, refused = await _judged(tx.driver, found, context.resources.rules, now)
+        same = await still(tx, found, now)
+        ready, refused = await _sorted(tx.driver, same, judged)
         if ready and not dry_run:
             ids = {one.rejection.id: one.accepted.id for one in ready}
             await replays.lease(tx.driver, ids, until)
-        others = [one for one in wanted.ids if one not in {each.id for each in found}]
+        others = [one for one in order if one not in {each.id for each in same}]
         states = await replays.states(tx.driver, others) if others else {}
     if ready and not dry_run:
         await _publish(context, ready, until)
@@ -107,27 +118,55 @@ async def replay(context: Context, wanted: Wanted, by: str, *, dry_run: bool) ->
     outcomes = {one.id: one for one in refused}
     outcomes |= {one.rejection.id: _outcome(one, dry_run=dry_run) for one in ready}
     outcomes |= {one: _elsewhere(one, states.get(one)) for one in others}
-    order = wanted.ids or [one.id for one in found]
-    last = found[-1] if not wanted.ids and len(found) == wanted.rows_max else None
+    goes_on = not wanted.ids and (left_out or len(found) == wanted.rows_max)
+    last = found[-1] if found and goes_on else None
     return Replay([outcomes[one] for one in order], (last.rejected_at, last.id) if last else None)
 
 
-async def _lock(tx: Transaction, wanted: Wanted, now: datetime) -> list[Rejection]:
-    if wanted.ids:
-        return await replays.lock(tx.driver, wanted.ids, now)
-    return await replays.lock_chosen(
-        tx.driver, wanted.chosen, now, after=wanted.after, rows_max=wanted.rows_max
-    )
+async def _find(context: Context, wanted: Wanted, now: datetime) -> Found:
+    bytes_max = context.settings.replay_bytes_max
+    async with context.read() as session:
+        if not wanted.ids:
+            return await replays.choose(
+                session.driver,
+                wanted.chosen,
+                now,
+                after=wanted.after,
+                rows_max=wanted.rows_max,
+                bytes_max=bytes_max,
+            )
+        found = await replays.find(session.driver, wanted.ids, now, bytes_max)
+    if found.left_out:
+        raise TooLarge
+    return found
 
 
-async def _judged(
-    driver: Driver, found: Sequence[Rejection], rules: Rules, now: datetime
+async def judge_all(
+    found: Sequence[Rejection], rules: Rules, now: datetime
+) -> dict[str, Accepted | Rejected]:
+    """The verdicts by rejection; between any two of them others have their turn."""
+    verdicts = {}
+    for one in found:
+        verdicts[one.id] = judge(one, text_of(one), rules, now)
+        await asyncio.sleep(0)
+    return verdicts
+
+
+async def still(tx: Transaction, found: Sequence[Rejection], now: datetime) -> list[Rejection]:
+    """What is still to be replayed as it was judged, locked."""
+    judged = {one.id: (text_of(one), one.replay_id) for one in found}
+    locked = await replays.lock(tx.driver, list(judged), now) if judged else []
+    return [one for one in locked if (text_of(one), one.replay_id) == judged[one.id]]
+
+
+async def _sorted(
+    driver: Driver, found: Sequence[Rejection], verdicts: Mapping[str, Accepted | Rejected]
 ) -> tuple[list[_Ready], list[Replayed]]:
     """Which of them may go, and what is wrong with the others."""
     passed: list[tuple[Rejection, Accepted]] = []
     refused: list[Replayed] = []
     for one in found:
-        verdict = judge(one, text_of(one), rules, now)
+        verdict = verdicts[one.id]
         if isinstance(verdict, Accepted):
             passed.append((one, verdict))
         else:

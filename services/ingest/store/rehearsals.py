@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -19,14 +19,26 @@ FROM unnest($2::boolean[], $3::int[], $4::text[], $5::text[], $6::text[], $7::te
   WITH ORDINALITY AS one (good, place, id, type, errors, body, nth)
 ORDER BY one.nth
 """
+# The newest always stays, however large it is.
 _CUT = """
-DELETE FROM rehearsals WHERE key_id = $1 AND serial <=
-  (SELECT serial FROM rehearsals WHERE key_id = $1 ORDER BY serial DESC OFFSET $2 LIMIT 1)
+DELETE FROM rehearsals WHERE key_id = $1 AND serial <= (
+  SELECT serial FROM (
+    SELECT serial, row_number() OVER newest AS nth,
+      sum(octet_length(body) + octet_length(errors)) OVER newest AS bytes
+    FROM rehearsals WHERE key_id = $1 WINDOW newest AS (ORDER BY serial DESC)
+  ) AS kept WHERE nth > $2 OR (bytes > $3 AND nth > 1) ORDER BY serial DESC LIMIT 1)
 """
+# One row more than asked for tells that there is more, if the bytes did not end the page before.
 _PAGE = """
-SELECT serial, good, event_index, event_id, event_type, errors, body, received_at FROM rehearsals
-WHERE key_id = $1 AND serial > $2 AND ($3::boolean IS NULL OR good = $3)
-ORDER BY serial LIMIT $4
+SELECT serial, good, event_index, event_id, event_type, errors, body, received_at, last FROM (
+  SELECT *, row_number() OVER oldest AS nth, sum(size) OVER oldest - size AS bytes_before,
+    max(serial) OVER () AS last
+  FROM (
+    SELECT *, octet_length(body) + octet_length(errors) AS size FROM rehearsals
+    WHERE key_id = $1 AND serial > $2 AND ($3::boolean IS NULL OR good = $3)
+    ORDER BY serial LIMIT $4 + 1
+  ) AS one WINDOW oldest AS (ORDER BY serial)
+) AS bounded WHERE nth <= $4 AND bytes_before < $5 ORDER BY serial
 """
 _COUNT = """
 SELECT count(*) FILTER (WHERE good) AS good, count(*) FILTER (WHERE NOT good) AS bad
@@ -42,7 +54,7 @@ DELETE FROM rehearsals WHERE (key_id, serial) IN
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """One event of a test. `errors` are {"path", "message"}, none of a good one; `body` is JSON
-    text: as it would have gone on, or, of a bad one, as it was sent, perhaps cut."""
+    text, perhaps cut: as it would have gone on, or, of a bad one, as it was sent."""
 
     serial: int
     good: bool
@@ -59,10 +71,12 @@ async def keep(
     key_id: str,
     rehearsals: Sequence[Rehearsal],
     received_at: datetime,
+    *,
     rows_max: int,
+    bytes_max: int,
 ) -> None:
     """Adds them in their order (serials are given here), and lets go of all but the last
-    `rows_max` of the key."""
+    `rows_max` and `bytes_max` of the key."""
     await driver.execute(_LOCK, f"rehearsals {key_id}")
     await driver.execute(
         _KEEP,
@@ -75,15 +89,21 @@ async def keep(
         [one.body for one in rehearsals],
         received_at,
     )
-    await driver.execute(_CUT, key_id, rows_max)
+    await driver.execute(_CUT, key_id, rows_max, bytes_max)
 
 
 async def page(
-    driver: Driver, key_id: str, *, good: bool | None, after: int, rows_max: int
-) -> list[Rehearsal]:
-    """The oldest first, behind a serial; of one verdict or both."""
-    rows = await driver.fetch(_PAGE, key_id, after, good, rows_max)
-    return [Rehearsal(**{**dict(row), "errors": json.loads(row["errors"])}) for row in rows]
+    driver: Driver, key_id: str, *, good: bool | None, after: int, rows_max: int, bytes_max: int
+) -> tuple[list[Rehearsal], bool]:
+    """The oldest first, behind a serial; of one verdict or both. The first is there however large
+    it is. And whether there are more."""
+    rows = await driver.fetch(_PAGE, key_id, after, good, rows_max, bytes_max)
+    return [_rehearsal(row) for row in rows], bool(rows and rows[-1]["last"] > rows[-1]["serial"])
+
+
+def _rehearsal(row: Any) -> Rehearsal:
+    values = {name: value for name, value in row.items() if name != "last"}
+    return Rehearsal(**{**values, "errors": json.loads(row["errors"])})
 
 
 async def count(driver: Driver, key_id: str) -> tuple[int, int]:

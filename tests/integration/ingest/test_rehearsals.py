@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from services.ingest.main import build
@@ -18,7 +19,12 @@ from tests.integration.ingest.posting import order, visit
 
 @pytest.fixture
 async def service(database_url: str) -> Any:
-    settings = {"rehearsals_per_key_max": 20}
+    settings = {
+        "rehearsals_per_key_max": 20,
+        "rehearsals_per_key_bytes_max": 40_500,
+        "rehearsals_page_bytes_max": 8_000,
+        "rejected_body_chars_max": 5_000,
+    }
     async with running(build, database_url, settings=settings) as started:
         started.clock.set(wall_now())  # keys end by wall time, so these tests live in it
         yield started
@@ -142,6 +148,75 @@ async def test_pages_go_on_by_cursor_and_a_foreign_one_is_told(service: Running)
     for cursor in ("x", "WyJhIl0", "Wy0xXQ", "W3RydWVd", "WzFlOTld"):
         reply = await service.client.get("/v1/test/all", params={"cursor": cursor}, headers=key)
         assert reply.status_code == 422, cursor
+
+
+async def test_large_events_are_cut_pages_of_them_end_early_and_only_the_last_bytes_are_kept(
+    service: Running,
+) -> None:
+    key = await a_test_key(service)
+    large = [visit(id=f"e-{n}", data={"url": "/" + "x" * 900}) for n in range(6)]
+    large += [visit(id=f"e-{n}", type="custom.x", data={"a": "x" * 8_000}) for n in range(6, 14)]
+    await post(service, key, {"events": large})
+
+    pages = [await shown(service, key, "all", limit=500)]
+    while pages[-1]["next_cursor"]:
+        cursor = pages[-1]["next_cursor"]
+        pages.append(await shown(service, key, "all", limit=500, cursor=cursor))
+
+    items = [one for page in pages for one in page["items"]]
+    assert [one["id"] for one in items] == [f"e-{n}" for n in range(6, 14)]
+    assert {len(one["event"]) for one in items} == {5_000}
+    assert [len(page["items"]) for page in pages] == [2, 2, 2, 2]
+    assert pages[0]["counts"] == {"good": 8, "bad": 0}
+
+
+async def test_an_event_larger_than_all_that_is_kept_stays_as_the_last(database_url: str) -> None:
+    settings = {"rehearsals_per_key_bytes_max": 10, "rehearsals_page_bytes_max": 10}
+    async with running(build, database_url, settings=settings) as service:
+        service.clock.set(wall_now())
+        key = await a_test_key(service)
+        await post(service, key, {"events": [visit(id="e-1"), visit(id="e-2")]})
+
+        found = await shown(service, key, "all")
+
+    assert [one["id"] for one in found["items"]] == ["e-2"]
+    assert found["next_cursor"] is None
+
+
+async def test_a_busy_test_key_leaves_connections_to_everybody_else(
+    service: Running, database_url: str
+) -> None:
+    key, other = await a_test_key(service), await a_test_key(service)
+    name = f"rehearsals {key['Authorization'].split('_')[1]}"
+    blocker = await asyncpg.connect(database_url)
+    try:
+        async with blocker.transaction():
+            await blocker.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+            posts = [asyncio.create_task(post(service, key, visit())) for _ in range(12)]
+            await eventually_waiting(blocker)
+
+            async with asyncio.timeout(1):
+                reply = await service.client.post("/v1/test/reset", headers=other)
+
+            assert reply.status_code == 204
+            assert await waiting(blocker) == 2
+        replies = await asyncio.gather(*posts)
+    finally:
+        await blocker.close()
+    assert {one.status_code for one in replies} == {202}
+
+
+async def waiting(connection: Any) -> int:
+    """How many of this database wait for a lock by name."""
+    query = """SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"""
+    return int(await connection.fetchval(query))
+
+
+async def eventually_waiting(connection: Any) -> None:
+    async with asyncio.timeout(1):
+        while await waiting(connection) < 2:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_key_that_is_none_for_tests_is_told_so(service: Running) -> None:
