@@ -54,13 +54,7 @@ async def _open_intake(
 ) -> AsyncIterator[Intake]:
     """What door and consumer need. A role that has no door never connects its writer."""
     assert isinstance(settings, IngestSettings)
-    limits = Limits(
-        events_max=settings.events_per_request_max,
-        event_bytes_max=settings.event_bytes_max,
-        nesting_depth_max=settings.nesting_depth_max,
-        future_seconds_max=settings.future_seconds_max,
-        skew_seconds_min=settings.clock_skew_minutes_min * 60,
-    )
+    limits = _limits(settings)
     rules = _identity_rules(settings)
     if rules.trait_kinds:
         await demand_same_key(database, rules.secret, _origin_of_key(settings))
@@ -100,6 +94,17 @@ async def _open_intake(
             ),
             identity=rules,
         )
+
+
+def _limits(settings: IngestSettings) -> Limits:
+    """What one request may hold, before there is a tracking plan."""
+    return Limits(
+        events_max=settings.events_per_request_max,
+        event_bytes_max=settings.event_bytes_max,
+        nesting_depth_max=settings.nesting_depth_max,
+        future_seconds_max=settings.future_seconds_max,
+        skew_seconds_min=settings.clock_skew_minutes_min * 60,
+    )
 
 
 def _identity_rules(settings: IngestSettings) -> IdentityRules:

@@ -182,19 +182,19 @@ async def test_every_event_leaves_though_commits_overtake_each_other(world: Worl
     assert len(set(await world.published())) == len(sent)
 
 
-@pytest.mark.parametrize("relay", ["paging relay", "hasty relay"])
+@pytest.mark.parametrize(("relay", "death_chance"), [("paging relay", 0.1), ("hasty relay", 1)])
 async def test_negative_control_a_relay_that_pages_or_deletes_first_loses_events(
-    world: World, relay: str
+    world: World, relay: str, death_chance: float
 ) -> None:
     world.recipe = relay
-    sent = await _slow_and_quick(world)
+    sent = await _slow_and_quick(world, death_chance)
     assert len(set(await world.published())) < len(sent)
 
 
-async def _slow_and_quick(world: World) -> Sequence[OrderCompleted]:
+async def _slow_and_quick(world: World, death_chance: float = 0.1) -> Sequence[OrderCompleted]:
     """Two workers, one with a long time between its inserts and its commit; relays that die."""
     sent, _ = history(orders=600, customers=40)
-    dying = "relay.before_write=kill:0.1"
+    dying = f"relay.before_write=kill:{death_chance}"
     world.start("slow", f"consumer.before_commit=sleep:0.1,{dying}", SEED)
     world.start("quick", dying, SEED)
     await until(partial(_owns, world, "slow", "quick"))
