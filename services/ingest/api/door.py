@@ -326,6 +326,7 @@ class Intake:
         self.in_force = in_force
         self.body_limits = body_limits
         self.request_id = serial_ids("req")
+        self.rehearsing = asyncio.Semaphore(rehearsals.AT_ONCE)
         self._events_per_second = events_per_second
         self._burst_seconds = burst_seconds
         self._buckets: dict[str, Bucket] = {}

@@ -3,19 +3,16 @@
 import asyncio
 import json
 from datetime import datetime, timedelta
-from weakref import WeakKeyDictionary
 
 from services.ingest.domain.verdict import Accepted, Verdicts
 from services.ingest.handlers.receipt import receipt_time
 from services.ingest.store import rehearsals
 from services.ingest.store.rehearsals import Rehearsal
-from shared.runtime.db import Database
 from shared.runtime.service import Context
 
-# Requests of one key wait for each other in the database; here, so that they do not wait on all
-# its connections, which everybody else needs.
-_AT_ONCE = 2
-_turns: WeakKeyDictionary[Database, asyncio.Semaphore] = WeakKeyDictionary()
+# Requests of one key wait for each other in the database; before it, lest they hold all its
+# connections, which everybody else needs.
+AT_ONCE = 2
 
 
 async def record(context: Context, key_id: str, verdicts: Verdicts) -> None:
@@ -23,7 +20,7 @@ async def record(context: Context, key_id: str, verdicts: Verdicts) -> None:
     long."""
     settings, now = context.settings, receipt_time(context.clock)
     kept = _rehearsals(verdicts, now, settings.rejected_body_chars_max)
-    turn = _turns.setdefault(context.database, asyncio.Semaphore(_AT_ONCE))
+    turn = context.resources.rehearsing
     async with asyncio.timeout(settings.acknowledgement_seconds_max):
         await turn.acquire()
     try:
